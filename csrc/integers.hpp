@@ -1,0 +1,92 @@
+/// Integer arrays of any width, read and written in blocks: no caller's array is ever converted whole.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace scalecodec {
+
+enum class IntegerType : std::uint8_t { kInt8, kInt16, kInt32, kInt64, kUint8, kUint16, kUint32, kUint64 };
+
+constexpr std::size_t kBlock = 512;  // elements converted at a time: 2 KiB of stack, in L1
+
+/// Calls `action` with a null pointer of the type's element, as a compile-time tag.
+template <class Action>
+auto with_type(IntegerType type, Action&& action) {
+  switch (type) {
+    case IntegerType::kInt8:
+      return action(static_cast<std::int8_t*>(nullptr));
+    case IntegerType::kInt16:
+      return action(static_cast<std::int16_t*>(nullptr));
+    case IntegerType::kInt32:
+      return action(static_cast<std::int32_t*>(nullptr));
+    case IntegerType::kInt64:
+      return action(static_cast<std::int64_t*>(nullptr));
+    case IntegerType::kUint8:
+      return action(static_cast<std::uint8_t*>(nullptr));
+    case IntegerType::kUint16:
+      return action(static_cast<std::uint16_t*>(nullptr));
+    case IntegerType::kUint32:
+      return action(static_cast<std::uint32_t*>(nullptr));
+    default:
+      return action(static_cast<std::uint64_t*>(nullptr));
+  }
+}
+
+template <class To, class From>
+bool fits(From value) {
+  using Limits = std::numeric_limits<To>;
+  if constexpr (std::numeric_limits<From>::is_signed == Limits::is_signed) {
+    return value >= Limits::min() && value <= Limits::max();
+  } else if constexpr (std::numeric_limits<From>::is_signed) {
+    return value >= 0 && static_cast<std::uint64_t>(value) <= std::uint64_t{Limits::max()};
+  } else {
+    return value <= static_cast<std::uint64_t>(Limits::max());
+  }
+}
+
+/// Copy `count` elements and return the number before the first that does not fit `To`.
+template <class To, class From>
+std::size_t convert(const From* from, std::size_t count, To* to) {
+  bool all_fit = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    all_fit &= fits<To>(from[i]);
+    to[i] = static_cast<To>(from[i]);
+  }
+  if (all_fit) return count;
+  return static_cast<std::size_t>(std::find_if_not(from, from + count, fits<To, From>) - from);
+}
+
+/// A read-only C-contiguous array in native byte order.
+struct IntegerSource {
+  const void* data;
+  IntegerType type;
+  std::size_t size;
+
+  /// Elements [first, first + count) as int32, count <= kBlock; returns how many came before one that does not fit.
+  std::size_t load(std::size_t first, std::size_t count, std::int32_t* to) const {
+    return with_type(type, [&](auto* tag) {
+      using Element = std::remove_pointer_t<decltype(tag)>;
+      return convert(static_cast<const Element*>(data) + first, count, to);
+    });
+  }
+};
+
+/// A writable C-contiguous array in native byte order.
+struct IntegerSink {
+  void* data;
+  IntegerType type;
+  std::size_t size;
+
+  /// Store int32 values from element `first` on; returns how many came before one that the type cannot hold.
+  std::size_t store(std::size_t first, std::size_t count, const std::int32_t* from) const {
+    return with_type(type, [&](auto* tag) {
+      using Element = std::remove_pointer_t<decltype(tag)>;
+      return convert(from, count, static_cast<Element*>(data) + first);
+    });
+  }
+};
+
+}  // namespace scalecodec

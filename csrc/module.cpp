@@ -1,0 +1,205 @@
+/// The Python door of the core: array checks, GIL release, statuses to exceptions. The only file that sees pybind11.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend.hpp"
+#include "cdf.hpp"
+#include "crc32c.hpp"
+#include "integers.hpp"
+#include "rans64.hpp"
+
+namespace py = pybind11;
+using namespace scalecodec;
+
+namespace {
+
+constexpr int kContiguous = py::array::c_style;
+using Int32Array = py::array_t<std::int32_t, kContiguous>;
+using Float32Array = py::array_t<float, kContiguous>;
+
+/// Raise the type that says whose fault it was: data, table, memory, or the caller.
+[[noreturn]] void raise(const Result& result) {
+  const auto errors = py::module_::import("scalecodec.errors");
+  const std::string place = std::to_string(result.where);
+  std::string text = message(result.status);
+  py::object type = py::reinterpret_borrow<py::object>(PyExc_ValueError);
+  switch (result.status) {
+    case Status::kNoMemory:
+      type = py::reinterpret_borrow<py::object>(PyExc_MemoryError);
+      break;
+    case Status::kTableEmpty:
+    case Status::kTableLength:
+    case Status::kTableStart:
+    case Status::kTableEnd:
+    case Status::kTableOrder:
+    case Status::kTableTooWide:
+      type = errors.attr("TableError");
+      text += " (table " + place + ")";
+      break;
+    case Status::kStreamLength:
+      type = errors.attr("BitstreamError");
+      text += ", got " + place + " bytes";
+      break;
+    case Status::kStreamLong:
+      type = errors.attr("BitstreamError");
+      text += ": " + place + " bytes are left";
+      break;
+    case Status::kStreamStart:
+    case Status::kStreamEnd:
+      type = errors.attr("BitstreamError");
+      break;
+    case Status::kStreamShort:
+    case Status::kStreamEscape:
+      type = errors.attr("BitstreamError");
+      text += " (symbol " + place + ")";
+      break;
+    default:
+      text += " (element " + place + ")";
+  }
+  py::set_error(type, text.c_str());
+  throw py::error_already_set();
+}
+
+void check(const Result& result) {
+  if (!result.ok()) raise(result);
+}
+
+IntegerType integer_type(const py::array& array, const char* name) {
+  const py::dtype type = array.dtype();
+  const bool is_signed = type.kind() == 'i';
+  if (!is_signed && type.kind() != 'u')
+    throw py::type_error(std::string(name) + " must have an integer dtype, got " + py::str(type).cast<std::string>());
+  switch (type.itemsize()) {
+    case 1:
+      return is_signed ? IntegerType::kInt8 : IntegerType::kUint8;
+    case 2:
+      return is_signed ? IntegerType::kInt16 : IntegerType::kUint16;
+    case 4:
+      return is_signed ? IntegerType::kInt32 : IntegerType::kUint32;
+    default:
+      return is_signed ? IntegerType::kInt64 : IntegerType::kUint64;
+  }
+}
+
+/// Requires: C-contiguous, aligned, native byte order (scalecodec/arrays.py sees to it).
+IntegerSource source(const py::array& array, const char* name) {
+  return {array.data(), integer_type(array, name), static_cast<std::size_t>(array.size())};
+}
+
+/// The raw bytes of any C-contiguous buffer, without a copy.
+class ByteView {
+ public:
+  explicit ByteView(const py::buffer& buffer) : info_(buffer.request()) {
+    py::ssize_t expected = info_.itemsize;
+    for (std::size_t i = info_.shape.size(); i-- > 0; expected *= info_.shape[i])
+      if (info_.shape[i] > 1 && info_.strides[i] != expected)
+        throw py::value_error("the buffer must be C-contiguous");
+  }
+  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(info_.ptr); }
+  std::size_t size() const { return static_cast<std::size_t>(info_.size * info_.itemsize); }
+
+ private:
+  py::buffer_info info_;
+};
+
+std::shared_ptr<const CdfTable> make_table(const Int32Array& cdf, const Int32Array& cdf_length,
+                                           const Int32Array& offset) {
+  auto table = std::make_shared<CdfTable>();
+  Result result;
+  {
+    py::gil_scoped_release release;
+    result = table->build(cdf.data(), static_cast<std::size_t>(cdf.shape(0)), static_cast<std::size_t>(cdf.shape(1)),
+                          cdf_length.data(), offset.data());
+  }
+  check(result);
+  return table;
+}
+
+Int32Array quantized_cdf(const Float32Array& pmf, int precision) {
+  Int32Array cdf(pmf.size() + 1);
+  const Result result =
+      pmf_to_quantized_cdf(pmf.data(), static_cast<std::size_t>(pmf.size()), precision, cdf.mutable_data());
+  if (result.status == Status::kPmfValue)
+    throw py::value_error(std::string(message(result.status)) + ": " + std::to_string(pmf.data()[result.where]));
+  if (!result.ok()) throw py::value_error(message(result.status));
+  return cdf;
+}
+
+using Segment = std::tuple<py::array, py::array, std::shared_ptr<const CdfTable>>;
+
+/// One stream of several segments, each (symbols, indexes, table), in decoding order.
+py::bytes rans64_encode(const std::vector<Segment>& segments) {
+  std::vector<std::pair<IntegerSource, IntegerSource>> sources;
+  for (const auto& [symbols, indexes, table] : segments)
+    sources.emplace_back(source(symbols, "symbols"), source(indexes, "indexes"));
+  Rans64Encoder encoder;
+  Result result;
+  {
+    py::gil_scoped_release release;
+    for (std::size_t i = segments.size(); i-- > 0 && result.ok();)
+      result = encoder.encode_reverse(sources[i].first, sources[i].second, *std::get<2>(segments[i]));
+    if (result.ok()) result = encoder.finish();
+  }
+  check(result);
+  return py::bytes(reinterpret_cast<const char*>(encoder.bytes()), encoder.num_bytes());
+}
+
+/// A decoder and the bytes it reads, kept alive.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const py::buffer& data) : view_(data) { check(decoder_.start(view_.data(), view_.size())); }
+
+  void decode(const py::array& indexes, const CdfTable& table, py::array out) {
+    const IntegerSource from = source(indexes, "indexes");
+    const IntegerSink to{out.mutable_data(), integer_type(out, "out"), static_cast<std::size_t>(out.size())};
+    if (from.size != to.size) throw py::value_error("out and indexes must have one size");
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = decoder_.decode(from, table, to);
+    }
+    check(result);
+  }
+
+  void finish() const { check(decoder_.finish()); }
+
+ private:
+  ByteView view_;
+  Rans64Decoder decoder_;
+};
+
+std::uint32_t checksum(const py::buffer& data, std::uint32_t value) {
+  const ByteView view(data);
+  py::gil_scoped_release release;
+  return crc32c(value, view.data(), view.size());
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "The compiled core of scalecodec; use it through scalecodec's Python doors.";
+
+  py::class_<CdfTable, std::shared_ptr<CdfTable>>(module, "Table")
+      .def(py::init([](const Int32Array& cdf, const Int32Array& cdf_length, const Int32Array& offset) {
+        return std::const_pointer_cast<CdfTable>(make_table(cdf, cdf_length, offset));
+      }));
+  module.def("pmf_to_quantized_cdf", &quantized_cdf, py::arg("pmf"), py::arg("precision"));
+
+  module.def("rans64_encode", &rans64_encode, py::arg("segments"));
+  py::class_<StreamDecoder>(module, "Rans64Decoder")
+      .def(py::init<const py::buffer&>(), py::arg("data"))
+      .def("decode", &StreamDecoder::decode, py::arg("indexes"), py::arg("table"), py::arg("out"))
+      .def("finish", &StreamDecoder::finish);
+
+  module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
+
+  module.def("available_backends", &available_backends);
+  module.def("active_backend", &active_backend);
+  module.def("force_backend", &force_backend, py::arg("name"));
+}

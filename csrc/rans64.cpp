@@ -1,0 +1,241 @@
+/// The rans64 stream: encoder and decoder.
+#include "rans64.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <new>
+
+namespace scalecodec {
+
+namespace {
+
+// An escaped value is 33 bits at most (two int32 apart, zigzag): 9 nibbles, and one nibble that counts them.
+constexpr int kMaxNibbles = 9;
+// Words one symbol can push: 16 bits of the symbol, 40 of nibbles, and what the state holds.
+constexpr std::size_t kMaxWordsPerSymbol = 2;
+constexpr std::size_t kStateWords = 2;
+
+inline void store_word(std::uint8_t* to, Word word) {
+  for (int i = 0; i < kWordBytes; ++i) to[i] = static_cast<std::uint8_t>(word >> (8 * i));
+}
+
+inline Word load_word(const std::uint8_t* from) {
+  return static_cast<Word>(from[0]) | static_cast<Word>(from[1]) << 8 | static_cast<Word>(from[2]) << 16 |
+         static_cast<Word>(from[3]) << 24;
+}
+
+/// What a symbol is in its table: a value, and for the escape value the zigzag code of the distance outside.
+struct Located {
+  std::uint32_t value;
+  std::uint64_t escaped;
+};
+
+inline Located locate(std::int32_t symbol, const TableRow& row) {
+  const std::int64_t value = std::int64_t{symbol} - row.offset;
+  if (value < 0) return {row.escape, static_cast<std::uint64_t>(-2 * value - 1)};
+  if (value >= row.escape) return {row.escape, static_cast<std::uint64_t>(2 * (value - row.escape))};
+  return {static_cast<std::uint32_t>(value), 0};
+}
+
+/// False where the code stands for no int32.
+inline bool unescape(std::uint64_t escaped, const TableRow& row, std::int32_t& symbol) {
+  const std::int64_t half = static_cast<std::int64_t>(escaped >> 1);
+  const std::int64_t value = (escaped & 1 ? -half - 1 : half + row.escape) + row.offset;
+  symbol = static_cast<std::int32_t>(value);
+  return value >= std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();
+}
+
+/// Pushes words towards lower addresses.
+struct Pusher {
+  std::uint8_t* next;
+  State x;
+
+  void renorm(State limit) {
+    if (x >= limit) {
+      next -= kWordBytes;
+      store_word(next, static_cast<Word>(x));
+      x >>= kWordBits;
+    }
+  }
+
+  void put(const EncodeStep& step) {
+    renorm(step.limit());
+    x = step.put(x);
+  }
+
+  void put_nibble(std::uint32_t nibble) {
+    renorm(State{1} << (63 - kNibbleBits));
+    x = x << kNibbleBits | nibble;
+  }
+
+  void put_escaped(std::uint64_t escaped) {
+    int nibbles = 0;
+    while (escaped >> (kNibbleBits * nibbles)) ++nibbles;
+    for (int i = nibbles - 1; i >= 0; --i) put_nibble(escaped >> (kNibbleBits * i) & 15);
+    put_nibble(static_cast<std::uint32_t>(nibbles));
+  }
+};
+
+/// Pulls words towards higher addresses; `short_of` remembers a word that was not there.
+struct Puller {
+  const std::uint8_t* next;
+  const std::uint8_t* end;
+  State x;
+  bool short_of = false;
+
+  void renorm() {
+    if (x < kStateLow) {
+      if (next == end) {
+        short_of = true;
+        x |= kStateLow;
+        return;
+      }
+      x = x << kWordBits | load_word(next);
+      next += kWordBytes;
+    }
+  }
+
+  std::uint32_t get_nibble() {
+    const std::uint32_t nibble = x & 15;
+    x >>= kNibbleBits;
+    renorm();
+    return nibble;
+  }
+
+  bool get_escaped(std::uint64_t& escaped) {
+    const int nibbles = static_cast<int>(get_nibble());
+    if (nibbles > kMaxNibbles) return false;
+    escaped = 0;
+    for (int i = 0; i < nibbles; ++i) escaped |= std::uint64_t{get_nibble()} << (kNibbleBits * i);
+    return true;
+  }
+};
+
+/// Load one block of indexes and check them; the failing element is in the result.
+Result load_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count, std::size_t num_tables,
+                    std::int32_t* to) {
+  const std::size_t loaded = indexes.load(first, count, to);
+  bool in_range = loaded == count;
+  for (std::size_t i = 0; i < loaded; ++i) in_range &= static_cast<std::uint32_t>(to[i]) < num_tables;
+  if (in_range) return {};
+  const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
+  return {Status::kIndexRange, first + static_cast<std::size_t>(std::find_if(to, to + loaded, outside) - to)};
+}
+
+}  // namespace
+
+Status Rans64Encoder::reserve(std::size_t num_words) {
+  const std::size_t wanted = num_words * kWordBytes;
+  if (position_ >= wanted) return Status::kOk;
+  const std::size_t used = num_bytes();
+  try {
+    std::vector<std::uint8_t> larger(std::max(2 * buffer_.size(), used + wanted));
+    std::copy(bytes(), bytes() + used, larger.end() - static_cast<std::ptrdiff_t>(used));
+    position_ = larger.size() - used;
+    buffer_.swap(larger);
+  } catch (const std::bad_alloc&) {
+    return Status::kNoMemory;
+  }
+  return Status::kOk;
+}
+
+Result Rans64Encoder::encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes,
+                                     const CdfTable& table) {
+  std::int32_t symbol_block[kBlock], index_block[kBlock];
+  for (std::size_t last = symbols.size; last > 0;) {
+    const std::size_t count = std::min(kBlock, last);
+    const std::size_t first = last - count;
+    const std::size_t loaded = symbols.load(first, count, symbol_block);
+    if (loaded != count) return {Status::kSymbolRange, first + loaded};
+    const Result indexed = load_indexes(indexes, first, count, table.num_tables(), index_block);
+    if (!indexed.ok()) return indexed;
+    const Status status = reserve(kMaxWordsPerSymbol * count);
+    if (status != Status::kOk) return {status, first};
+    put_block(symbol_block, index_block, count, table);
+    last = first;
+  }
+  return {};
+}
+
+void Rans64Encoder::put_block(const std::int32_t* symbols, const std::int32_t* indexes, std::size_t count,
+                              const CdfTable& table) {
+  Pusher pusher{buffer_.data() + position_, state_};
+  for (std::size_t i = count; i-- > 0;) {
+    const TableRow& row = table.row(static_cast<std::size_t>(indexes[i]));
+    const Located located = locate(symbols[i], row);
+    if (located.value == row.escape) pusher.put_escaped(located.escaped);
+    pusher.put(table.steps(row)[located.value]);
+  }
+  position_ = static_cast<std::size_t>(pusher.next - buffer_.data());
+  state_ = pusher.x;
+}
+
+Result Rans64Encoder::finish() {
+  const Status status = reserve(kStateWords);
+  if (status != Status::kOk) return {status, 0};
+  position_ -= kStateWords * kWordBytes;
+  store_word(buffer_.data() + position_, static_cast<Word>(state_));
+  store_word(buffer_.data() + position_ + kWordBytes, static_cast<Word>(state_ >> kWordBits));
+  return {};
+}
+
+Result Rans64Decoder::start(const std::uint8_t* bytes, std::size_t num_bytes) {
+  if (num_bytes < kStateWords * kWordBytes || num_bytes % kWordBytes) return {Status::kStreamLength, num_bytes};
+  state_ = load_word(bytes) | static_cast<State>(load_word(bytes + kWordBytes)) << kWordBits;
+  if (state_ < kStateLow || state_ >> 63) return {Status::kStreamStart, 0};
+  next_ = bytes + kStateWords * kWordBytes;
+  end_ = bytes + num_bytes;
+  return {};
+}
+
+Result Rans64Decoder::decode(const IntegerSource& indexes, const CdfTable& table, const IntegerSink& out) {
+  std::int32_t index_block[kBlock], symbol_block[kBlock];
+  for (std::size_t first = 0; first < indexes.size; first += kBlock) {
+    const std::size_t count = std::min(kBlock, indexes.size - first);
+    const Result indexed = load_indexes(indexes, first, count, table.num_tables(), index_block);
+    if (!indexed.ok()) return indexed;
+    std::size_t done = 0;
+    const Status status = get_block(index_block, count, table, symbol_block, done);
+    if (status != Status::kOk) return {status, first + done};
+    const std::size_t stored = out.store(first, count, symbol_block);
+    if (stored != count) return {Status::kOutputRange, first + stored};
+  }
+  return {};
+}
+
+Status Rans64Decoder::get_block(const std::int32_t* indexes, std::size_t count, const CdfTable& table,
+                                std::int32_t* symbols, std::size_t& done) {
+  Puller puller{next_, end_, state_};
+  for (done = 0; done < count; ++done) {
+    const std::size_t index = static_cast<std::size_t>(indexes[done]);
+    const TableRow& row = table.row(index);
+    const std::uint32_t slot = puller.x & ((1u << kPrecision) - 1);
+    std::uint32_t value = row.mode;
+    Interval interval = row.mode_interval;
+    // Most symbols are their table's mode: predicting that keeps the look-up out of the chain of states.
+    if (slot - interval.start > interval.last) {
+      const Interval* intervals = table.intervals(row);
+      value = table.first_value(index, slot);
+      while (slot - intervals[value].start > intervals[value].last) ++value;
+      interval = intervals[value];
+    }
+    puller.x = advance(puller.x, slot - interval.start, interval.last + 1u);
+    puller.renorm();
+    symbols[done] = static_cast<std::int32_t>(value) + row.offset;
+    if (value == row.escape) {
+      std::uint64_t escaped;
+      if (!puller.get_escaped(escaped) || !unescape(escaped, row, symbols[done])) return Status::kStreamEscape;
+    }
+    if (puller.short_of) return Status::kStreamShort;
+  }
+  next_ = puller.next;
+  state_ = puller.x;
+  return Status::kOk;
+}
+
+Result Rans64Decoder::finish() const {
+  if (next_ != end_) return {Status::kStreamLong, static_cast<std::size_t>(end_ - next_)};
+  return state_ == kStateLow ? Result{} : Result{Status::kStreamEnd, 0};
+}
+
+}  // namespace scalecodec

@@ -1,0 +1,1 @@
+"""Numerical kernels: imported as ``scalecodec.kernels``, and importing nothing of scalecodec outside themselves."""

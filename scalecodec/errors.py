@@ -1,0 +1,17 @@
+"""The typed errors: who is to blame is in the type (data, table, machine); a caller's own fault is a plain ValueError or TypeError."""
+
+
+class ScalecodecError(Exception):
+    """Base of every error that scalecodec raises by itself."""
+
+
+class BitstreamError(ScalecodecError, ValueError):
+    """The bytes given to a decoder are short, long, damaged, or made for another model."""
+
+
+class TableError(ScalecodecError, ValueError):
+    """A cumulative table breaks its contract (start, end, order, length)."""
+
+
+class BackendError(ScalecodecError, RuntimeError):
+    """A kernel set asked for by name cannot run on this machine."""

@@ -1,0 +1,22 @@
+"""Rate-distortion evaluation: ladders of settings over a folder of pictures, beside JPEG, WebP, JPEG 2000 and AVIF."""
+
+from __future__ import annotations
+
+from . import anchors, report
+from .comparison import Comparison, compare
+from .ladder import Rung, scalecodec_ladder
+from .rate_distortion import Point, Row, find_images, mean_curve, measure
+
+__all__ = [
+    "Comparison",
+    "Point",
+    "Row",
+    "Rung",
+    "anchors",
+    "compare",
+    "find_images",
+    "mean_curve",
+    "measure",
+    "report",
+    "scalecodec_ladder",
+]

@@ -1,0 +1,68 @@
+"""One rung of a codec's ladder, the only thing an evaluation knows of a codec; and the ladder of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.uint8]
+
+DEFAULT_GAINS = (0.1, 0.15, 0.22, 0.32, 0.46, 0.68, 1.0, 1.36)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A codec at one setting.
+
+    Attributes
+    ----------
+    label : str
+        Names the codec, the same for all rungs of a ladder.
+    setting : float
+        Quality, gain, target rate: whatever the codec calls it.
+    encode : callable, uint8 [H, W, 3] -> bytes
+    decode : callable, bytes -> uint8 [H, W, 3]
+    """
+
+    label: str
+    setting: float
+    encode: Callable[[Samples], bytes]
+    decode: Callable[[bytes], Samples]
+
+
+def scalecodec_ladder(
+    model: str = "vbr-mean", gains: Sequence[float] = DEFAULT_GAINS, label: str | None = None
+) -> tuple[Rung, ...]:
+    """Our own codec at several gains.
+
+    Parameters
+    ----------
+    model : str
+        A name of the zoo or a path, as `scalecodec.codec.encode` takes it.
+    gains : sequence of float
+        1 / step, one a rung.
+    label : str, optional
+        The model's name by default.
+
+    Raises
+    ------
+    ValueError
+        `gains` is empty.
+    """
+    if not gains:
+        raise ValueError("a ladder needs at least one gain")
+    from scalecodec import codec  # loads torch
+
+    return tuple(
+        Rung(label or model, gain, partial(codec.encode, model=model, gain=gain), partial(_decode, codec.decode))
+        for gain in gains
+    )
+
+
+def _decode(decode: Callable[[bytes], Any], data: bytes) -> Samples:
+    return np.asarray(decode(data))

@@ -1,0 +1,76 @@
+"""What every model shares: tables, auxiliary loss, table and weight identity, CompressAI's contracts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+
+ID_BYTES = 8
+
+
+class CompressionModel(nn.Module):
+    """Base of the models; a subclass adds networks, ``forward``, ``compress`` and ``decompress``."""
+
+    # Sides of an input to `forward` or `compress` must be multiples of this, in pixels.
+    downsampling_factor: int
+    # Pixels of one side of a latent element.
+    latent_stride: int
+
+    def config(self) -> dict[str, int]:
+        """Arguments that rebuild the model's networks."""
+        raise NotImplementedError
+
+    def update(self, scale_table: Tensor | None = None, force: bool = False, update_quantiles: bool = False) -> bool:
+        """Fill the coding tables of all entropy models; True if any was filled. Run once after training."""
+        updated = False
+        for module in self.modules():
+            if isinstance(module, EntropyBottleneck):
+                updated |= module.update(force=force, update_quantiles=update_quantiles)
+            elif isinstance(module, GaussianConditional):
+                updated |= module.update(scale_table, force=force)
+        return updated
+
+    def aux_loss(self) -> Tensor:
+        """Sum of the factorized priors' quantile losses (unitless), for CompressAI-style training loops."""
+        losses = [module.loss() for module in self.modules() if isinstance(module, EntropyBottleneck)]
+        return torch.stack(losses).sum()
+
+    def model_id(self) -> bytes:
+        """8 bytes: SHA-256 prefix over the names and float32 bits of all weights. O(parameters)."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.named_parameters()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
+        return digest.digest()[:ID_BYTES]
+
+    def table_id(self) -> bytes:
+        """8 bytes: SHA-256 prefix over the ids of all coding tables, by name.
+
+        Raises
+        ------
+        ValueError
+            ``update()`` has not been run.
+        """
+        digest = hashlib.sha256()
+        for name, module in sorted(self.named_modules()):
+            if isinstance(module, EntropyModel):
+                digest.update(name.encode() + module.table.id)
+        return digest.digest()[:ID_BYTES]
+
+    @classmethod
+    def config_of(cls, state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The :meth:`config` that fits a state dict, read off its shapes."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> CompressionModel:
+        """A model of the right size with these weights loaded."""
+        model = cls(**cls.config_of(state_dict))
+        model.load_state_dict(state_dict)
+        return model

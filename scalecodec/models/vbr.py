@@ -1,0 +1,143 @@
+"""Variable-rate mean-scale hyperprior: one gain scales every latent before rounding.
+
+Networks and state_dict keys: CompressAI's mbt2018-mean (Minnen et al. 2018, arXiv:1809.02736, without context model).
+Gain: Kamisli, Racape and Choi 2024 (arXiv:2402.18930), section on variable-rate quantization; ``gain = 1 / step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..entropy_models import EntropyBottleneck, GaussianConditional
+from ..errors import BitstreamError
+from ..gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
+from ..layers import GDN, conv, deconv
+from ..quantize import round_ste
+from .base import CompressionModel
+
+_HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
+
+
+class MeanScaleHyperprior(CompressionModel):
+    """g_a, g_s, h_a, h_s with GDN; ``channels`` (N) inside the transforms, ``latent_channels`` (M) in the latent."""
+
+    downsampling_factor = 64
+    latent_stride = 16
+
+    def __init__(self, channels: int = 96, latent_channels: int = 128) -> None:
+        super().__init__()
+        n, m = channels, latent_channels
+        self.channels, self.latent_channels = n, m
+        self.g_a = nn.Sequential(conv(3, n), GDN(n), conv(n, n), GDN(n), conv(n, n), GDN(n), conv(n, m))
+        self.g_s = nn.Sequential(
+            *(deconv(m, n), GDN(n, inverse=True)),
+            *(deconv(n, n), GDN(n, inverse=True)),
+            *(deconv(n, n), GDN(n, inverse=True)),
+            deconv(n, 3),
+        )
+        self.h_a = nn.Sequential(
+            conv(m, n, kernel_size=3, stride=1), nn.LeakyReLU(), conv(n, n), nn.LeakyReLU(), conv(n, n)
+        )
+        self.h_s = nn.Sequential(
+            deconv(n, m),
+            nn.LeakyReLU(),
+            deconv(m, m * 3 // 2),
+            nn.LeakyReLU(),
+            conv(m * 3 // 2, m * 2, kernel_size=3, stride=1),
+        )
+        self.entropy_bottleneck = EntropyBottleneck(n)
+        self.gaussian_conditional = GaussianConditional()
+
+    def config(self) -> dict[str, int]:
+        return {"channels": self.channels, "latent_channels": self.latent_channels}
+
+    @classmethod
+    def config_of(cls, state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {
+            "channels": state_dict["g_a.0.weight"].shape[0],
+            "latent_channels": state_dict["g_a.6.weight"].shape[0],
+        }
+
+    def _scales_means(self, z_hat: Tensor) -> tuple[Tensor, Tensor]:
+        # The entropy model stays in float32 whatever surrounds it: bfloat16 scales would misprice the symbols.
+        with torch.autocast(z_hat.device.type, enabled=False):
+            scales, means = self.h_s(z_hat.float()).chunk(2, 1)
+        return scales, means
+
+    def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> dict[str, Any]:
+        """Differentiable coding simulation.
+
+        Parameters
+        ----------
+        x : float [B, 3, H, W] in [0, 1]; H and W multiples of 64
+        gain : float, or float tensor [B], each > 0
+
+        Returns
+        -------
+        dict
+            ``x_hat`` [B, 3, H, W], not clamped; ``likelihoods``: ``y`` [B, M, H/16, W/16], ``z`` [B, N, H/64, W/64].
+        """
+        gain = torch.as_tensor(gain, dtype=torch.float32, device=x.device).reshape(-1, 1, 1, 1)
+        y = self.g_a(x).float()
+        z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y).float())
+        scales, means = self._scales_means(z_hat)
+        # Noise prices the rate, straight-through rounding makes the distortion (Minnen and Singh 2020, arXiv:2007.08739).
+        _, y_likelihoods = self.gaussian_conditional((y - means) * gain, scales * gain)
+        y_hat = round_ste((y - means) * gain) / gain + means
+        return {"x_hat": self.g_s(y_hat), "likelihoods": {"y": y_likelihoods, "z": z_likelihoods}}
+
+    def encode_latent(self, y: Tensor, gain_index: int) -> tuple[list[bytes], list[bytes], tuple[int, int]]:
+        """Latents [B, M, h, w] to (y strings, z strings, hyper-latent size); h and w multiples of 4."""
+        z = self.h_a(y)
+        z_strings = self.entropy_bottleneck.compress(z)
+        size = (z.shape[-2], z.shape[-1])
+        # The decoder's very z, by the decoder's own path: both ends must see the same scales.
+        z_hat = self.entropy_bottleneck.decompress(z_strings, size)
+        scaled, means = self._gained(z_hat, gain_index)
+        indexes = self.gaussian_conditional.build_indexes(scaled)
+        gain = GAIN_TABLE[gain_index]
+        return self.gaussian_conditional.compress((y - means) * gain, indexes), z_strings, size
+
+    def decode_latent(
+        self, y_strings: Sequence[bytes], z_strings: Sequence[bytes], size: Sequence[int], gain_index: int
+    ) -> Tensor:
+        """Inverse of :meth:`encode_latent`: reconstructed latents [B, M, 4 * size[0], 4 * size[1]].
+
+        Raises
+        ------
+        BitstreamError
+            A stream is damaged, or was made with other weights.
+        """
+        z_hat = self.entropy_bottleneck.decompress(z_strings, size)
+        scaled, means = self._gained(z_hat, gain_index)
+        indexes = self.gaussian_conditional.build_indexes(scaled)
+        symbols = self.gaussian_conditional.decompress(y_strings, indexes)
+        return symbols / GAIN_TABLE[gain_index] + means
+
+    def _gained(self, z_hat: Tensor, gain_index: int) -> tuple[Tensor, Tensor]:
+        scales, means = self._scales_means(z_hat)
+        if not bool(torch.isfinite(scales).all()):
+            raise BitstreamError("the hyper-latent gives scales that are not finite: damaged stream or other weights")
+        return scales * GAIN_TABLE[gain_index], means
+
+    @torch.no_grad()
+    def compress(self, x: Tensor, gain: float = 1.0) -> dict[str, Any]:
+        """CompressAI's contract: ``{"strings": [[y per item], [z per item]], "shape": (h, w)}`` plus ``gain_index``.
+
+        ``x`` float [B, 3, H, W] in [0, 1], H and W multiples of 64; ``gain`` is taken to the nearest of the table's.
+        """
+        gain_index = nearest_gain_index(gain)
+        y_strings, z_strings, shape = self.encode_latent(self.g_a(x), gain_index)
+        return {"strings": [y_strings, z_strings], "shape": shape, "gain_index": gain_index}
+
+    @torch.no_grad()
+    def decompress(
+        self, strings: Sequence[Sequence[bytes]], shape: Sequence[int], gain_index: int = UNIT_GAIN_INDEX
+    ) -> dict[str, Tensor]:
+        """``{"x_hat": float [B, 3, H, W] in [0, 1]}`` from what :meth:`compress` returned."""
+        y_hat = self.decode_latent(strings[0], strings[1], shape, check_gain_index(gain_index))
+        return {"x_hat": self.g_s(y_hat).clamp(0, 1)}

@@ -1,0 +1,123 @@
+"""The rans64 stream: CompressAI's bytes, from arrays, with every check that its coder lacks.
+
+One 64-bit state, 32-bit words (Duda 2013, arXiv:1311.2540); the format is written out in ``csrc/FORMAT.md``, section 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .arrays import IntegerArray, as_bytes, as_integers, as_output
+from .cdf import CdfTable
+
+__all__ = ["Decoder", "Encoder", "decode", "encode"]
+
+_Segment = tuple[NDArray[np.integer], NDArray[np.integer], _core.Table]
+
+
+def _segment(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> _Segment:
+    if not isinstance(table, CdfTable):
+        raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
+    arrays = as_integers(symbols, "symbols"), as_integers(indexes, "indexes")
+    if arrays[0].shape != arrays[1].shape:
+        raise ValueError(f"symbols and indexes must have one shape, got {arrays[0].shape} and {arrays[1].shape}")
+    return (*arrays, table._core)
+
+
+def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> bytes:
+    """Code ``symbols``, each with the table its index names.
+
+    Parameters
+    ----------
+    symbols : integers, any dtype and shape, NumPy or CPU torch; values within int32. Read in place where contiguous.
+    indexes : integers of the same shape, in [0, table.num_tables)
+    table : CdfTable
+
+    Returns
+    -------
+    bytes
+        A whole number of 32-bit words, 8 bytes at least; CompressAI's very bytes wherever its coder is defined.
+        The GIL is released meanwhile.
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, a symbol is beyond int32, or an index is out of range.
+    TypeError
+        Not integers, or neither NumPy arrays nor CPU tensors.
+    """
+    return _core.rans64_encode([_segment(symbols, indexes, table)])
+
+
+def decode(
+    data: Any, indexes: IntegerArray, table: CdfTable, *, strict: bool = True, out: IntegerArray | None = None
+) -> Any:
+    """Inverse of :func:`encode`.
+
+    Parameters
+    ----------
+    data : bytes-like, contiguous; read in place
+    indexes : as given to :func:`encode`
+    table : CdfTable, equal to the encoder's
+    strict : check that the stream ends where and as its encoder began; catches damage and wrong tables at no cost.
+        Off only for streams with something behind them.
+    out : writable C-contiguous integer array or tensor of the shape of ``indexes``, to decode into
+
+    Returns
+    -------
+    ``out``, or an int32 array of the shape of ``indexes``. The GIL is released meanwhile.
+
+    Raises
+    ------
+    BitstreamError
+        The stream is short, long or damaged, or was made with other tables or indexes.
+    ValueError, TypeError
+        The caller's arrays are at fault, or ``out`` cannot hold a symbol.
+    """
+    decoder = Decoder(data)
+    symbols = decoder.decode(indexes, table, out=out)
+    if strict:
+        decoder.finish()
+    return symbols
+
+
+class Encoder:
+    """One stream from several calls, possibly with several tables; ``flush`` returns it and starts anew."""
+
+    def __init__(self) -> None:
+        self._segments: list[_Segment] = []
+
+    def append(self, symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> None:
+        """Queue a copy of these symbols; arguments and errors as for :func:`encode`, ranges being checked in ``flush``."""
+        values, tables, prepared = _segment(symbols, indexes, table)
+        self._segments.append((values.copy(), tables.copy(), prepared))
+
+    def flush(self) -> bytes:
+        """The stream of everything appended since the last flush (8 bytes where that is nothing)."""
+        segments, self._segments = self._segments, []
+        return _core.rans64_encode(segments)
+
+
+class Decoder:
+    """Reads one stream over several calls, possibly with several tables. Keeps ``data`` alive; not for many threads."""
+
+    def __init__(self, data: Any) -> None:
+        self._core = _core.Rans64Decoder(as_bytes(data))
+
+    def decode(self, indexes: IntegerArray, table: CdfTable, *, out: IntegerArray | None = None) -> Any:
+        """The next symbols, one an index; arguments and errors as for :func:`decode`."""
+        if not isinstance(table, CdfTable):
+            raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
+        selected = as_integers(indexes, "indexes")
+        if out is None:
+            out = np.empty(selected.shape, dtype=np.int32)
+        self._core.decode(selected, table._core, as_output(out, selected.shape))
+        return out
+
+    def finish(self) -> None:
+        """Raise BitstreamError unless the stream is read to its end and the coder is back in its start state."""
+        self._core.finish()

@@ -1,0 +1,49 @@
+"""Everything that decides a training run, in one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from .losses import LAMBDA_MAX
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run; saved beside its checkpoints.
+
+    ``batch`` is per process; ``crop`` in pixels, a multiple of 64; ``minutes`` (0: none) ends the run, and its learning
+    rate schedule, by the clock where that comes before ``steps``; ``precision`` "float32", "bfloat16" or "auto"
+    (bfloat16 where the machine has instructions for it).
+    """
+
+    data: str
+    out: str
+    model: str = "vbr-mean"
+    channels: int = 96
+    latent_channels: int = 128
+    steps: int = 100_000
+    minutes: float = 0.0
+    batch: int = 8
+    crop: int = 128
+    learning_rate: float = 5e-4
+    warmup: int = 500
+    lambda_max: float = LAMBDA_MAX
+    clip_norm: float = 1.0
+    precision: str = "auto"
+    workers: int = 0
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{field.name} must not be negative, got {value}")
+        for name in ("channels", "latent_channels", "steps", "batch", "crop", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.crop % 64:
+            raise ValueError(f"crop must be a multiple of 64, got {self.crop}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")

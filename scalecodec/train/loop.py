@@ -1,0 +1,167 @@
+"""The training loop: one or several processes, CPU or CUDA, resumable to the step."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ..gains import GAIN_TABLE, NUM_GAINS
+from ..models import CompressionModel, create
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .data import RandomCrops
+from .distributed import World, world
+from .losses import RateDistortion, psnr_of, rate_distortion
+
+_FINAL_RATE_SHARE = 0.01  # the cosine ends at this share of the learning rate
+
+
+def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+        precision = "bfloat16" if fast else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def _learning_rate(config: TrainConfig, step: int, done: float) -> float:
+    """Linear warm-up, then half a cosine over ``done`` in [0, 1]."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return config.learning_rate * warm * (_FINAL_RATE_SHARE + (1 - _FINAL_RATE_SHARE) * cosine)
+
+
+class Trainer:
+    """State of one run in one process: model, optimizer, step and clock."""
+
+    def __init__(self, config: TrainConfig, here: World) -> None:
+        self.config, self.here = config, here
+        torch.manual_seed(config.seed)
+        self.model: CompressionModel = create(
+            config.model, channels=config.channels, latent_channels=config.latent_channels
+        )
+        self.model.to(here.device, memory_format=torch.channels_last)
+        for name, parameter in self.model.named_parameters():
+            # Quantiles are solved for at the end; no gradient reaches them.
+            parameter.requires_grad_(not name.endswith("quantiles"))
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=config.learning_rate, fused=True)
+        self.dtype = _autocast_dtype(config.precision, here.device)
+        self.step, self.seconds = 0, 0.0
+        self.folder = Path(config.out)
+        if scalars := load_checkpoint(self.folder, self.model, self.optimizer):
+            self.step, self.seconds = scalars["step"], scalars["seconds"]
+        self.parallel: nn.Module = here.wrap(self.model)
+
+    def done(self) -> float:
+        """Share of the run that is over, by steps or by the clock."""
+        by_clock = self.seconds / (60 * self.config.minutes) if self.config.minutes else 0.0
+        return max(self.step / self.config.steps, by_clock)
+
+    def crops(self) -> DataLoader[Tensor]:
+        """The batches still to come, this process's share."""
+        config, here = self.config, self.here
+        per_step = config.batch * here.size
+        left = (config.steps - self.step) * per_step
+        dataset = RandomCrops(config.data, config.crop, left, config.seed, first=self.step * per_step)
+        return DataLoader(
+            dataset,
+            batch_size=config.batch,
+            sampler=range(here.rank, left, here.size),
+            num_workers=config.workers,
+            pin_memory=here.device.type == "cuda",
+            persistent_workers=config.workers > 0,
+        )
+
+    def train_step(self, x: Tensor) -> tuple[RateDistortion, float]:
+        """One update; returns the loss and the gradient norm (not finite: the update was skipped)."""
+        # Noise and gains follow from (seed, step, rank): a resumed run repeats the uninterrupted one.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step * 1009 + self.here.rank)
+        x = x.to(self.here.device, memory_format=torch.channels_last, non_blocking=True)
+        gain = torch.tensor(GAIN_TABLE)[torch.randint(NUM_GAINS, (len(x),))].to(self.here.device)
+        rate = _learning_rate(self.config, self.step, self.done())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.here.device.type, self.dtype, enabled=self.dtype is not None):
+            output = self.parallel(x, gain)
+        result = rate_distortion(output, x, gain, self.config.lambda_max)
+        result.loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
+        if math.isfinite(norm):
+            self.optimizer.step()
+        return result, norm
+
+    def save(self) -> None:
+        """Checkpoint, from the main process."""
+        if self.here.is_main:
+            scalars = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config)}
+            save_checkpoint(self.folder, self.model, self.optimizer, scalars)
+        self.here.barrier()
+
+
+def train(config: TrainConfig, progress: Callable[[dict[str, Any]], None] = lambda row: None) -> CompressionModel | None:
+    """Train, or resume, the run that ``config.out`` holds.
+
+    Writes ``log.jsonl`` (one row a ``log_every`` steps: step, share done, loss, bpp, psnr_db, learning rate, crops a
+    second, seconds left) and the checkpoint; ``progress`` gets every row.
+
+    Returns
+    -------
+    CompressionModel or None
+        The trained model with its tables filled, in evaluation mode; None in all processes but the main one.
+    """
+    Path(config.out).mkdir(parents=True, exist_ok=True)
+    with world() as here:
+        trainer = Trainer(config, here)
+        with (Path(config.out) / "log.jsonl").open("a", encoding="utf-8") as log:
+            _run(trainer, lambda row: (log.write(json.dumps(row) + "\n"), log.flush(), progress(row)))
+        trainer.save()
+        if not here.is_main:
+            return None
+        model = trainer.model.to("cpu").eval()
+        model.update(force=True, update_quantiles=True)
+        return model
+
+
+def _run(trainer: Trainer, report: Callable[[dict[str, Any]], Any]) -> None:
+    config, here = trainer.config, trainer.here
+    loss_sum = bpp_sum = mse_sum = 0.0
+    since, skipped, clock = trainer.step, 0, time.monotonic()
+    for x in trainer.crops() if trainer.done() < 1 else ():
+        result, norm = trainer.train_step(x)
+        loss_sum, bpp_sum, mse_sum = loss_sum + result.loss.item(), bpp_sum + result.bpp.item(), mse_sum + result.mse.item()
+        skipped += not math.isfinite(norm)
+        trainer.step += 1
+        if trainer.step % config.log_every == 0:
+            count, now = trainer.step - since, time.monotonic()
+            elapsed, clock, since = now - clock, now, trainer.step
+            trainer.seconds += elapsed
+            done = trainer.done()
+            if here.is_main:
+                report(
+                    {
+                        "step": trainer.step,
+                        "done": round(done, 5),
+                        "loss": loss_sum / count,
+                        "bpp": bpp_sum / count,
+                        "psnr_db": psnr_of(mse_sum / count),
+                        "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+                        "crops_per_second": count * config.batch * here.size / elapsed,
+                        "seconds_left": trainer.seconds * (1 / done - 1),
+                        "skipped": skipped,
+                    }
+                )
+            loss_sum = bpp_sum = mse_sum = 0.0
+            if here.agree(done >= 1):
+                break
+        if trainer.step % config.checkpoint_every == 0:
+            trainer.save()

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace scalecodec {
@@ -70,6 +71,9 @@ Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::siz
     if (length < 2 || length > width) return {Status::kTableLength, i};
     const Status status = check_row(cdf + i * width, length);
     if (status != Status::kOk) return {status, i};
+    // Symbols of the intervals, and the first that is escaped above them.
+    if (std::int64_t{offset[i]} + cdf_length[i] - 2 > std::numeric_limits<std::int32_t>::max())
+      return {Status::kTableOffset, i};
     symbols += length - 1;
   }
   if (symbols >> 31) return {Status::kTableTooWide, num_tables};

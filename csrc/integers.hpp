@@ -1,10 +1,11 @@
-/// Integer arrays of any width, read and written in blocks: no caller's array is ever converted whole.
+/// Integer arrays of any width, in blocks: int32 is used in place, and nothing is ever converted whole.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 namespace scalecodec {
 
@@ -65,12 +66,16 @@ struct IntegerSource {
   IntegerType type;
   std::size_t size;
 
-  /// Elements [first, first + count) as int32, count <= kBlock; returns how many came before one that does not fit.
-  std::size_t load(std::size_t first, std::size_t count, std::int32_t* to) const {
-    return with_type(type, [&](auto* tag) {
+  /// Elements [first, first + count) as int32, count <= kBlock: in place, or converted into `scratch`. `fitting` is
+  /// the number of elements before one that int32 cannot hold.
+  const std::int32_t* view(std::size_t first, std::size_t count, std::int32_t* scratch, std::size_t& fitting) const {
+    fitting = count;
+    if (type == IntegerType::kInt32) return static_cast<const std::int32_t*>(data) + first;
+    fitting = with_type(type, [&](auto* tag) {
       using Element = std::remove_pointer_t<decltype(tag)>;
-      return convert(static_cast<const Element*>(data) + first, count, to);
+      return convert(static_cast<const Element*>(data) + first, count, scratch);
     });
+    return scratch;
   }
 };
 
@@ -80,8 +85,14 @@ struct IntegerSink {
   IntegerType type;
   std::size_t size;
 
-  /// Store int32 values from element `first` on; returns how many came before one that the type cannot hold.
+  /// Where to put int32 values for elements from `first` on before `store`: in place, or `scratch`.
+  std::int32_t* target(std::size_t first, std::int32_t* scratch) const {
+    return type == IntegerType::kInt32 ? static_cast<std::int32_t*>(data) + first : scratch;
+  }
+
+  /// Take `count` values from their target; returns how many came before one that the type cannot hold.
   std::size_t store(std::size_t first, std::size_t count, const std::int32_t* from) const {
+    if (type == IntegerType::kInt32) return count;
     return with_type(type, [&](auto* tag) {
       using Element = std::remove_pointer_t<decltype(tag)>;
       return convert(from, count, static_cast<Element*>(data) + first);

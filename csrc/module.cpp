@@ -39,6 +39,7 @@ using Float32Array = py::array_t<float, kContiguous>;
     case Status::kTableEnd:
     case Status::kTableOrder:
     case Status::kTableTooWide:
+    case Status::kTableOffset:
       type = errors.attr("TableError");
       text += " (table " + place + ")";
       break;
@@ -68,6 +69,21 @@ using Float32Array = py::array_t<float, kContiguous>;
 
 void check(const Result& result) {
   if (!result.ok()) raise(result);
+}
+
+std::string element_text(const py::array& array, std::size_t element) {
+  return py::str(array.attr("reshape")(-1)[py::int_(element)]).cast<std::string>() + " (element " +
+         std::to_string(element) + ")";
+}
+
+/// As `check`, for a failure that may lie in the caller's own arrays: names the value.
+void check_coding(const Result& result, const py::array* symbols, const py::array& indexes, std::size_t num_tables) {
+  if (result.status == Status::kSymbolRange)
+    throw py::value_error(std::string(message(result.status)) + ", got " + element_text(*symbols, result.where));
+  if (result.status == Status::kIndexRange)
+    throw py::value_error("indexes must lie in [0, " + std::to_string(num_tables) + "), got " +
+                          element_text(indexes, result.where));
+  check(result);
 }
 
 IntegerType integer_type(const py::array& array, const char* name) {
@@ -140,11 +156,18 @@ py::bytes rans64_encode(const std::vector<Segment>& segments) {
     sources.emplace_back(source(symbols, "symbols"), source(indexes, "indexes"));
   Rans64Encoder encoder;
   Result result;
+  std::size_t at = segments.size();
   {
     py::gil_scoped_release release;
-    for (std::size_t i = segments.size(); i-- > 0 && result.ok();)
-      result = encoder.encode_reverse(sources[i].first, sources[i].second, *std::get<2>(segments[i]));
+    while (at > 0 && result.ok()) {
+      --at;
+      result = encoder.encode_reverse(sources[at].first, sources[at].second, *std::get<2>(segments[at]));
+    }
     if (result.ok()) result = encoder.finish();
+  }
+  if (!result.ok() && at < segments.size()) {
+    const auto& [symbols, indexes, table] = segments[at];
+    check_coding(result, &symbols, indexes, table->num_tables());
   }
   check(result);
   return py::bytes(reinterpret_cast<const char*>(encoder.bytes()), encoder.num_bytes());
@@ -164,7 +187,7 @@ class StreamDecoder {
       py::gil_scoped_release release;
       result = decoder_.decode(from, table, to);
     }
-    check(result);
+    check_coding(result, nullptr, indexes, table.num_tables());
   }
 
   void finish() const { check(decoder_.finish()); }

@@ -76,50 +76,44 @@ struct Pusher {
   }
 };
 
-/// Pulls words towards higher addresses; `short_of` remembers a word that was not there.
+/// Pulls words towards higher addresses; a word that is not there leaves `next` null.
 struct Puller {
   const std::uint8_t* next;
   const std::uint8_t* end;
   State x;
-  bool short_of = false;
-
-  void renorm() {
-    if (x < kStateLow) {
-      if (next == end) {
-        short_of = true;
-        x |= kStateLow;
-        return;
-      }
-      x = x << kWordBits | load_word(next);
-      next += kWordBytes;
-    }
-  }
 
   std::uint32_t get_nibble() {
     const std::uint32_t nibble = x & 15;
     x >>= kNibbleBits;
-    renorm();
+    if (x < kStateLow && next) {
+      next = next == end ? nullptr : next + kWordBytes;
+      if (next) x = x << kWordBits | load_word(next - kWordBytes);
+    }
     return nibble;
   }
 
-  bool get_escaped(std::uint64_t& escaped) {
+  Status get_escaped(std::uint64_t& escaped) {
     const int nibbles = static_cast<int>(get_nibble());
-    if (nibbles > kMaxNibbles) return false;
+    if (nibbles > kMaxNibbles) return Status::kStreamEscape;
     escaped = 0;
     for (int i = 0; i < nibbles; ++i) escaped |= std::uint64_t{get_nibble()} << (kNibbleBits * i);
-    return true;
+    return next ? Status::kOk : Status::kStreamShort;
   }
 };
 
-/// Load one block of indexes and check them; the failing element is in the result.
-Result load_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count, std::size_t num_tables,
-                    std::int32_t* to) {
-  const std::size_t loaded = indexes.load(first, count, to);
-  bool in_range = loaded == count;
-  for (std::size_t i = 0; i < loaded; ++i) in_range &= static_cast<std::uint32_t>(to[i]) < num_tables;
-  if (in_range) return {};
-  const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
-  return {Status::kIndexRange, first + static_cast<std::size_t>(std::find_if(to, to + loaded, outside) - to)};
+/// One block of indexes, checked against the number of tables; the failing element is in `result`.
+const std::int32_t* view_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count,
+                                 std::size_t num_tables, std::int32_t* scratch, Result& result) {
+  std::size_t fitting;
+  const std::int32_t* block = indexes.view(first, count, scratch, fitting);
+  bool in_range = fitting == count;
+  for (std::size_t i = 0; i < fitting; ++i) in_range &= static_cast<std::uint32_t>(block[i]) < num_tables;
+  if (!in_range) {
+    const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
+    const std::int32_t* bad = std::find_if(block, block + fitting, outside);
+    result = {Status::kIndexRange, first + static_cast<std::size_t>(bad - block)};
+  }
+  return block;
 }
 
 }  // namespace
@@ -141,16 +135,18 @@ Status Rans64Encoder::reserve(std::size_t num_words) {
 
 Result Rans64Encoder::encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes,
                                      const CdfTable& table) {
-  std::int32_t symbol_block[kBlock], index_block[kBlock];
+  std::int32_t symbol_scratch[kBlock], index_scratch[kBlock];
   for (std::size_t last = symbols.size; last > 0;) {
     const std::size_t count = std::min(kBlock, last);
     const std::size_t first = last - count;
-    const std::size_t loaded = symbols.load(first, count, symbol_block);
-    if (loaded != count) return {Status::kSymbolRange, first + loaded};
-    const Result indexed = load_indexes(indexes, first, count, table.num_tables(), index_block);
-    if (!indexed.ok()) return indexed;
-    const Status status = reserve(kMaxWordsPerSymbol * count);
-    if (status != Status::kOk) return {status, first};
+    std::size_t fitting;
+    const std::int32_t* symbol_block = symbols.view(first, count, symbol_scratch, fitting);
+    if (fitting != count) return {Status::kSymbolRange, first + fitting};
+    Result result;
+    const std::int32_t* index_block =
+        view_indexes(indexes, first, count, table.num_tables(), index_scratch, result);
+    if (result.ok()) result = {reserve(kMaxWordsPerSymbol * count), first};
+    if (!result.ok()) return result;
     put_block(symbol_block, index_block, count, table);
     last = first;
   }
@@ -189,47 +185,72 @@ Result Rans64Decoder::start(const std::uint8_t* bytes, std::size_t num_bytes) {
 }
 
 Result Rans64Decoder::decode(const IntegerSource& indexes, const CdfTable& table, const IntegerSink& out) {
-  std::int32_t index_block[kBlock], symbol_block[kBlock];
+  std::int32_t index_scratch[kBlock], symbol_scratch[kBlock];
   for (std::size_t first = 0; first < indexes.size; first += kBlock) {
     const std::size_t count = std::min(kBlock, indexes.size - first);
-    const Result indexed = load_indexes(indexes, first, count, table.num_tables(), index_block);
-    if (!indexed.ok()) return indexed;
+    Result result;
+    const std::int32_t* index_block =
+        view_indexes(indexes, first, count, table.num_tables(), index_scratch, result);
+    if (!result.ok()) return result;
+    std::int32_t* symbols = out.target(first, symbol_scratch);
     std::size_t done = 0;
-    const Status status = get_block(index_block, count, table, symbol_block, done);
+    const Status status = get_block(index_block, count, table, symbols, done);
     if (status != Status::kOk) return {status, first + done};
-    const std::size_t stored = out.store(first, count, symbol_block);
+    const std::size_t stored = out.store(first, count, symbols);
     if (stored != count) return {Status::kOutputRange, first + stored};
   }
   return {};
 }
 
+Status Rans64Decoder::get_escape(const TableRow& row, std::int32_t& symbol) {
+  Puller puller{next_, end_, state_};
+  std::uint64_t escaped;
+  const Status status = puller.get_escaped(escaped);
+  if (status != Status::kOk) return status;
+  next_ = puller.next;
+  state_ = puller.x;
+  return unescape(escaped, row, symbol) ? Status::kOk : Status::kStreamEscape;
+}
+
 Status Rans64Decoder::get_block(const std::int32_t* indexes, std::size_t count, const CdfTable& table,
                                 std::int32_t* symbols, std::size_t& done) {
-  Puller puller{next_, end_, state_};
-  for (done = 0; done < count; ++done) {
-    const std::size_t index = static_cast<std::size_t>(indexes[done]);
+  // Locals, so that state and position stay in registers.
+  State x = state_;
+  const std::uint8_t* next = next_;
+  const std::uint8_t* const end = end_;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t index = static_cast<std::size_t>(indexes[i]);
     const TableRow& row = table.row(index);
-    const std::uint32_t slot = puller.x & ((1u << kPrecision) - 1);
-    std::uint32_t value = row.mode;
-    Interval interval = row.mode_interval;
+    const std::uint32_t slot = x & ((1u << kPrecision) - 1);
     // Most symbols are their table's mode: predicting that keeps the look-up out of the chain of states.
-    if (slot - interval.start > interval.last) {
+    std::uint32_t value = row.mode, start = row.mode_interval.start, last = row.mode_interval.last;
+    if (slot - start > last) {
       const Interval* intervals = table.intervals(row);
       value = table.first_value(index, slot);
       while (slot - intervals[value].start > intervals[value].last) ++value;
-      interval = intervals[value];
+      start = intervals[value].start;
+      last = intervals[value].last;
     }
-    puller.x = advance(puller.x, slot - interval.start, interval.last + 1u);
-    puller.renorm();
-    symbols[done] = static_cast<std::int32_t>(value) + row.offset;
-    if (value == row.escape) {
-      std::uint64_t escaped;
-      if (!puller.get_escaped(escaped) || !unescape(escaped, row, symbols[done])) return Status::kStreamEscape;
+    x = advance(x, slot - start, last + 1u);
+    if (x < kStateLow) {
+      if (next == end) return done = i, Status::kStreamShort;
+      x = x << kWordBits | load_word(next);
+      next += kWordBytes;
     }
-    if (puller.short_of) return Status::kStreamShort;
+    if (value != row.escape) {
+      // build() has checked that value + offset fits.
+      symbols[i] = static_cast<std::int32_t>(value) + row.offset;
+      continue;
+    }
+    state_ = x;
+    next_ = next;
+    const Status status = get_escape(row, symbols[i]);
+    if (status != Status::kOk) return done = i, status;
+    x = state_;
+    next = next_;
   }
-  next_ = puller.next;
-  state_ = puller.x;
+  state_ = x;
+  next_ = next;
   return Status::kOk;
 }
 

@@ -48,6 +48,7 @@ class Rans64Decoder {
  private:
   Status get_block(const std::int32_t* indexes, std::size_t count, const CdfTable& table, std::int32_t* symbols,
                    std::size_t& done);
+  Status get_escape(const TableRow& row, std::int32_t& symbol);
 
   const std::uint8_t* next_ = nullptr;
   const std::uint8_t* end_ = nullptr;

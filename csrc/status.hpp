@@ -14,6 +14,7 @@ enum class Status {
   kTableEnd,
   kTableOrder,
   kTableTooWide,
+  kTableOffset,
   kPmfValue,
   kPmfZero,
   kPmfLength,
@@ -54,6 +55,8 @@ inline const char* message(Status status) {
       return "a cdf must increase strictly (no symbol of zero frequency)";
     case Status::kTableTooWide:
       return "all tables together must have fewer than 2**31 symbols";
+    case Status::kTableOffset:
+      return "the symbols of a table, offset to offset + cdf_length - 2, must fit int32";
     case Status::kPmfValue:
       return "Invalid `pmf`, non-finite or negative element found";
     case Status::kPmfZero:

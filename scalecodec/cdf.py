@@ -39,12 +39,17 @@ def pmf_to_quantized_cdf(pmf: ArrayLike, precision: int = PRECISION) -> NDArray[
     ValueError
         An entry is negative or not finite, all are zero, or there are more than ``2**precision``.
     """
+    if not isinstance(precision, int):
+        raise TypeError(f"precision must be an int, got {type(precision).__name__}")
     if not 1 <= precision <= PRECISION:
         raise ValueError(f"precision must lie in [1, {PRECISION}], got {precision}")
-    row = np.ascontiguousarray(pmf, dtype=np.float32)
+    row = np.asarray(pmf)
+    if row.dtype.kind not in "fiu":
+        raise TypeError(f"pmf must be real numbers, got dtype {row.dtype}")
     if row.ndim != 1:
         raise ValueError(f"pmf must be 1-D, got shape {row.shape}")
-    return _core.pmf_to_quantized_cdf(row, precision)
+    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the core refuses
+        return _core.pmf_to_quantized_cdf(np.ascontiguousarray(row, dtype=np.float32), precision)
 
 
 def default_scale_table() -> Tensor:

@@ -30,18 +30,8 @@ from .image_formats import encode
 Source: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image"
 Samples = npt.NDArray[Any]
 
-_READABLE = (
-    "PNG",
-    "JPEG",
-    "MPO",
-    "WEBP",
-    "AVIF",
-    "JPEG2000",
-    "TIFF",
-    "BMP",
-    "GIF",
-    "PPM",
-)  # no format that runs a program
+# none that runs a program; JPEG covers MPO
+_READABLE = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "GIF", "PPM")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 # Pillow's mode to ours, without and with transparency
 _MODES = {mode: ("L", "LA") for mode in ("1", "L", "LA", "La")}

@@ -53,4 +53,4 @@ def build_indexes(scale: Tensor, scale_table: Tensor) -> Tensor:
     """
     if scale_table.dim() != 1 or scale_table.numel() == 0:
         raise ValueError(f"scale_table must be 1-D and not empty, got shape {tuple(scale_table.shape)}")
-    return torch.bucketize(scale.detach(), scale_table[:-1], out_int32=True)
+    return torch.bucketize(scale.detach().contiguous(), scale_table[:-1].contiguous(), out_int32=True)

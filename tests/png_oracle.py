@@ -1,4 +1,4 @@
-"""A slow PNG encoder, one sample at a time, for any depth, filter and interlacing; nothing of it is shared with the package."""
+"""A slow PNG encoder, a sample at a time, for any depth, filter and interlacing; it shares nothing with the package."""
 
 from __future__ import annotations
 

@@ -18,12 +18,18 @@ from scalecodec import metrics
 
 RNG = np.random.default_rng(5)
 CURVES = (
-    (([0.12, 0.31, 0.66, 1.20, 2.05], [27.1, 30.2, 33.4, 36.1, 39.5]), ([0.10, 0.27, 0.55, 1.05, 1.90], [27.0, 30.5, 33.2, 36.6, 39.9])),
+    (
+        ([0.12, 0.31, 0.66, 1.20, 2.05], [27.1, 30.2, 33.4, 36.1, 39.5]),
+        ([0.10, 0.27, 0.55, 1.05, 1.90], [27.0, 30.5, 33.2, 36.6, 39.9]),
+    ),
     (([0.2, 0.4, 0.8, 1.6], [28.0, 31.0, 34.5, 38.0]), ([0.15, 0.33, 0.70, 1.50], [27.2, 31.1, 34.4, 38.9])),
-    (([100, 200, 300, 900, 950, 2000], [20.0, 20.5, 28.0, 29.0, 35.0, 35.1]), ([90, 210, 290, 800, 1000], [19.0, 24.0, 26.0, 34.0, 37.0])),
+    (
+        ([100, 200, 300, 900, 950, 2000], [20.0, 20.5, 28.0, 29.0, 35.0, 35.1]),
+        ([90, 210, 290, 800, 1000], [19.0, 24.0, 26.0, 34.0, 37.0]),
+    ),
     (([1.0, 2.0, 4.0], [30.0, 31.0, 36.0]), ([1.1, 1.9, 5.0, 6.0], [30.5, 33.0, 34.0, 37.0])),
     (([1.0, 4.0], [30.0, 36.0]), ([1.1, 6.0], [30.5, 37.0])),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(("dtype", "peak"), [(np.uint8, 255), (np.uint16, 65535)])
@@ -136,8 +142,8 @@ def test_ms_ssim_in_db() -> None:
 
 def test_metrics_of_arrays_load_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys, numpy as np; from scalecodec import metrics; a = np.zeros((9, 9), np.uint8); metrics.psnr(a, a + 1);"
-        "metrics.bd_rate([1, 2], [3, 4], [1, 2], [3, 4]); sys.exit('torch' in sys.modules)"
+        "import sys, numpy as np; from scalecodec import metrics; a = np.zeros((9, 9), np.uint8);"
+        "metrics.psnr(a, a + 1); metrics.bd_rate([1, 2], [3, 4], [1, 2], [3, 4]); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
 

@@ -9,7 +9,6 @@ import zlib
 
 import numpy as np
 import numpy.typing as npt
-from . import png_oracle as oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,8 @@ from PIL import Image
 
 from scalecodec import image, png16, png_filters
 from scalecodec.errors import BitstreamError
+
+from . import png_oracle as oracle
 
 RNG = np.random.default_rng(16)
 CHANNELS = (1, 2, 3, 4)
@@ -38,6 +39,29 @@ def with_pillow(data: bytes) -> npt.NDArray[np.generic]:
 def test_every_filter_is_undone(filters: tuple[int, ...], channels: int, interlace: bool) -> None:
     samples = noise(13, 11, channels)
     assert np.array_equal(image.read(oracle.png(samples, filters, interlace)).samples, samples)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on EXIF
+@given(st.data())
+def test_any_content_under_sound_checksums(data: st.DataObject) -> None:
+    bodies = {
+        b"IHDR": oracle.header(3, 2, data.draw(st.sampled_from([8, 16])), 2)[8:-4],
+        b"iCCP": b"n\0\0" + zlib.compress(b"profile"),
+        b"tRNS": bytes(6),
+        b"eXIf": b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+        b"IDAT": zlib.compress(bytes(38)),
+    }
+    kind = data.draw(st.sampled_from(list(bodies)))
+    body = bytearray(bodies[kind])
+    for position in data.draw(st.lists(st.integers(0, len(body) - 1), max_size=4)):
+        body[position] = data.draw(st.integers(0, 255))
+    bodies[kind] = bytes(body[: data.draw(st.integers(0, len(body)))] if data.draw(st.booleans()) else body)
+    chunks = b"".join(oracle.chunk(*item) for item in bodies.items())
+    try:
+        picture = image.read(oracle.SIGNATURE + chunks + oracle.chunk(b"IEND"))
+    except BitstreamError:
+        return
+    assert picture.samples.size <= 1032 * len(chunks)
 
 
 @given(st.data())

@@ -51,6 +51,10 @@ bool fits(From value) {
 /// Copy `count` elements and return the number before the first that does not fit `To`.
 template <class To, class From>
 std::size_t convert(const From* from, std::size_t count, To* to) {
+  if constexpr (std::is_same_v<To, From>) {
+    std::copy(from, from + count, to);
+    return count;
+  }
   bool all_fit = true;
   for (std::size_t i = 0; i < count; ++i) {
     all_fit &= fits<To>(from[i]);
@@ -66,15 +70,19 @@ struct IntegerSource {
   IntegerType type;
   std::size_t size;
 
-  /// Elements [first, first + count) as int32, count <= kBlock: in place, or converted into `scratch`. `fitting` is
-  /// the number of elements before one that int32 cannot hold.
+  /// Copy elements [first, first + count) as int32; returns how many came before one that does not fit.
+  std::size_t load(std::size_t first, std::size_t count, std::int32_t* to) const {
+    return with_type(type, [&](auto* tag) {
+      using Element = std::remove_pointer_t<decltype(tag)>;
+      return convert(static_cast<const Element*>(data) + first, count, to);
+    });
+  }
+
+  /// The same, in place where the elements are int32; else `scratch`, which must have room for `count`.
   const std::int32_t* view(std::size_t first, std::size_t count, std::int32_t* scratch, std::size_t& fitting) const {
     fitting = count;
     if (type == IntegerType::kInt32) return static_cast<const std::int32_t*>(data) + first;
-    fitting = with_type(type, [&](auto* tag) {
-      using Element = std::remove_pointer_t<decltype(tag)>;
-      return convert(static_cast<const Element*>(data) + first, count, scratch);
-    });
+    fitting = load(first, count, scratch);
     return scratch;
   }
 };

@@ -101,19 +101,15 @@ struct Puller {
   }
 };
 
-/// One block of indexes, checked against the number of tables; the failing element is in `result`.
-const std::int32_t* view_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count,
-                                 std::size_t num_tables, std::int32_t* scratch, Result& result) {
-  std::size_t fitting;
-  const std::int32_t* block = indexes.view(first, count, scratch, fitting);
+/// Copy one block of indexes and check the copy: the caller's array may change under us, or be our own output.
+Result load_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count, std::size_t num_tables,
+                    std::int32_t* to) {
+  const std::size_t fitting = indexes.load(first, count, to);
   bool in_range = fitting == count;
-  for (std::size_t i = 0; i < fitting; ++i) in_range &= static_cast<std::uint32_t>(block[i]) < num_tables;
-  if (!in_range) {
-    const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
-    const std::int32_t* bad = std::find_if(block, block + fitting, outside);
-    result = {Status::kIndexRange, first + static_cast<std::size_t>(bad - block)};
-  }
-  return block;
+  for (std::size_t i = 0; i < fitting; ++i) in_range &= static_cast<std::uint32_t>(to[i]) < num_tables;
+  if (in_range) return {};
+  const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
+  return {Status::kIndexRange, first + static_cast<std::size_t>(std::find_if(to, to + fitting, outside) - to)};
 }
 
 }  // namespace
@@ -135,16 +131,14 @@ Status Rans64Encoder::reserve(std::size_t num_words) {
 
 Result Rans64Encoder::encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes,
                                      const CdfTable& table) {
-  std::int32_t symbol_scratch[kBlock], index_scratch[kBlock];
+  std::int32_t symbol_scratch[kBlock], index_block[kBlock];
   for (std::size_t last = symbols.size; last > 0;) {
     const std::size_t count = std::min(kBlock, last);
     const std::size_t first = last - count;
     std::size_t fitting;
     const std::int32_t* symbol_block = symbols.view(first, count, symbol_scratch, fitting);
     if (fitting != count) return {Status::kSymbolRange, first + fitting};
-    Result result;
-    const std::int32_t* index_block =
-        view_indexes(indexes, first, count, table.num_tables(), index_scratch, result);
+    Result result = load_indexes(indexes, first, count, table.num_tables(), index_block);
     if (result.ok()) result = {reserve(kMaxWordsPerSymbol * count), first};
     if (!result.ok()) return result;
     put_block(symbol_block, index_block, count, table);
@@ -185,12 +179,10 @@ Result Rans64Decoder::start(const std::uint8_t* bytes, std::size_t num_bytes) {
 }
 
 Result Rans64Decoder::decode(const IntegerSource& indexes, const CdfTable& table, const IntegerSink& out) {
-  std::int32_t index_scratch[kBlock], symbol_scratch[kBlock];
+  std::int32_t index_block[kBlock], symbol_scratch[kBlock];
   for (std::size_t first = 0; first < indexes.size; first += kBlock) {
     const std::size_t count = std::min(kBlock, indexes.size - first);
-    Result result;
-    const std::int32_t* index_block =
-        view_indexes(indexes, first, count, table.num_tables(), index_scratch, result);
+    const Result result = load_indexes(indexes, first, count, table.num_tables(), index_block);
     if (!result.ok()) return result;
     std::int32_t* symbols = out.target(first, symbol_scratch);
     std::size_t done = 0;

@@ -40,7 +40,7 @@ def pmf_to_quantized_cdf(pmf: ArrayLike, precision: int = PRECISION) -> NDArray[
         An entry is negative or not finite, all are zero, or there are more than ``2**precision``.
     """
     if not isinstance(precision, int):
-        raise TypeError(f"precision must be an int, got {type(precision).__name__}")
+        raise TypeError(f"precision must be an int, got {precision!r}")
     if not 1 <= precision <= PRECISION:
         raise ValueError(f"precision must lie in [1, {PRECISION}], got {precision}")
     row = np.asarray(pmf)

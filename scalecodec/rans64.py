@@ -106,7 +106,8 @@ class Decoder:
     """Reads one stream over several calls, possibly with several tables. Keeps ``data`` alive; not for many threads."""
 
     def __init__(self, data: Any) -> None:
-        self._core = _core.Rans64Decoder(as_bytes(data))
+        self._data = np.frombuffer(as_bytes(data), dtype=np.uint8)
+        self._core = _core.Rans64Decoder(self._data)
 
     def decode(self, indexes: IntegerArray, table: CdfTable, *, out: IntegerArray | None = None) -> Any:
         """The next symbols, one an index; arguments and errors as for :func:`decode`."""
@@ -115,7 +116,12 @@ class Decoder:
         selected = as_integers(indexes, "indexes")
         if out is None:
             out = np.empty(selected.shape, dtype=np.int32)
-        self._core.decode(selected, table._core, as_output(out, selected.shape))
+        target = as_output(out, selected.shape)
+        if np.may_share_memory(target, self._data):
+            raise ValueError("out must not share memory with data")
+        if np.may_share_memory(target, selected):
+            selected = selected.copy()
+        self._core.decode(selected, table._core, target)
         return out
 
     def finish(self) -> None:

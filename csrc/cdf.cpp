@@ -10,16 +10,18 @@ namespace scalecodec {
 
 namespace {
 
-/// Give every empty interval one count, taken from the narrowest interval that has more than one (the first of such).
-/// A donor stays the narrowest until it is down to one and the receivers end with one, so the order of donors is fixed
-/// from the start: one sort replaces the search that CompressAI makes for every empty interval.
+/// Give every empty interval one count, taken from the narrowest interval that has more than one (the first
+/// of such). A donor stays the narrowest until it is down to one and the receivers end with one, so the order
+/// of donors is fixed from the start: one sort replaces the search that CompressAI makes for every empty
+/// interval.
 bool fill_empty(std::vector<std::uint32_t>& freq) {
   std::size_t empty = static_cast<std::size_t>(std::count(freq.begin(), freq.end(), 0u));
   if (empty == 0) return true;
   std::vector<std::uint32_t> donors;
   for (std::size_t i = 0; i < freq.size(); ++i)
     if (freq[i] > 1) donors.push_back(static_cast<std::uint32_t>(i));
-  std::stable_sort(donors.begin(), donors.end(), [&](std::uint32_t a, std::uint32_t b) { return freq[a] < freq[b]; });
+  std::stable_sort(donors.begin(), donors.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return freq[a] < freq[b]; });
   std::replace(freq.begin(), freq.end(), 0u, 1u);
   for (std::uint32_t donor : donors) {
     const std::uint32_t taken = static_cast<std::uint32_t>(std::min<std::size_t>(empty, freq[donor] - 1));
@@ -53,7 +55,8 @@ Result pmf_to_quantized_cdf(const float* pmf, std::size_t count, int precision, 
   }
   if (total == 0) return {Status::kPmfZero, 0};
   if (total >= std::uint64_t{1} << 31) return {Status::kPmfLength, count};
-  for (std::uint32_t& f : freq) f = static_cast<std::uint32_t>((static_cast<std::uint64_t>(f) << precision) / total);
+  for (std::uint32_t& f : freq)
+    f = static_cast<std::uint32_t>((static_cast<std::uint64_t>(f) << precision) / total);
   // The last symbol takes what the floors left.
   freq.back() = (1u << precision) - std::accumulate(freq.begin(), freq.end() - 1, 0u);
   if (!fill_empty(freq)) return {Status::kPmfLength, count};

@@ -34,11 +34,12 @@ constexpr Tables kTables = make_tables();
 
 std::uint32_t update_tables(std::uint32_t crc, const std::uint8_t* bytes, std::size_t num_bytes) {
   for (; num_bytes >= 8; num_bytes -= 8, bytes += 8) {
-    const std::uint32_t low = crc ^ (static_cast<std::uint32_t>(bytes[0]) | static_cast<std::uint32_t>(bytes[1]) << 8 |
-                                     static_cast<std::uint32_t>(bytes[2]) << 16 |
-                                     static_cast<std::uint32_t>(bytes[3]) << 24);
-    crc = kTables[7][low & 255] ^ kTables[6][low >> 8 & 255] ^ kTables[5][low >> 16 & 255] ^ kTables[4][low >> 24] ^
-          kTables[3][bytes[4]] ^ kTables[2][bytes[5]] ^ kTables[1][bytes[6]] ^ kTables[0][bytes[7]];
+    const std::uint32_t low =
+        crc ^ (static_cast<std::uint32_t>(bytes[0]) | static_cast<std::uint32_t>(bytes[1]) << 8 |
+               static_cast<std::uint32_t>(bytes[2]) << 16 | static_cast<std::uint32_t>(bytes[3]) << 24);
+    crc = kTables[7][low & 255] ^ kTables[6][low >> 8 & 255] ^ kTables[5][low >> 16 & 255] ^
+          kTables[4][low >> 24] ^ kTables[3][bytes[4]] ^ kTables[2][bytes[5]] ^ kTables[1][bytes[6]] ^
+          kTables[0][bytes[7]];
   }
   for (; num_bytes > 0; --num_bytes, ++bytes) crc = crc >> 8 ^ kTables[0][(crc ^ *bytes) & 255];
   return crc;

@@ -79,7 +79,8 @@ struct IntegerSource {
   }
 
   /// The same, in place where the elements are int32; else `scratch`, which must have room for `count`.
-  const std::int32_t* view(std::size_t first, std::size_t count, std::int32_t* scratch, std::size_t& fitting) const {
+  const std::int32_t* view(std::size_t first, std::size_t count, std::int32_t* scratch,
+                           std::size_t& fitting) const {
     fitting = count;
     if (type == IntegerType::kInt32) return static_cast<const std::int32_t*>(data) + first;
     fitting = load(first, count, scratch);

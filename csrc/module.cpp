@@ -1,4 +1,5 @@
-/// The Python door of the core: array checks, GIL release, statuses to exceptions. The only file that sees pybind11.
+/// The Python door of the core: array checks, GIL release, statuses to exceptions. The only file that sees
+/// pybind11.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -77,9 +78,11 @@ std::string element_text(const py::array& array, std::size_t element) {
 }
 
 /// As `check`, for a failure that may lie in the caller's own arrays: names the value.
-void check_coding(const Result& result, const py::array* symbols, const py::array& indexes, std::size_t num_tables) {
+void check_coding(const Result& result, const py::array* symbols, const py::array& indexes,
+                  std::size_t num_tables) {
   if (result.status == Status::kSymbolRange)
-    throw py::value_error(std::string(message(result.status)) + ", got " + element_text(*symbols, result.where));
+    throw py::value_error(std::string(message(result.status)) + ", got " +
+                          element_text(*symbols, result.where));
   if (result.status == Status::kIndexRange)
     throw py::value_error("indexes must lie in [0, " + std::to_string(num_tables) + "), got " +
                           element_text(indexes, result.where));
@@ -90,7 +93,8 @@ IntegerType integer_type(const py::array& array, const char* name) {
   const py::dtype type = array.dtype();
   const bool is_signed = type.kind() == 'i';
   if (!is_signed && type.kind() != 'u')
-    throw py::type_error(std::string(name) + " must have an integer dtype, got " + py::str(type).cast<std::string>());
+    throw py::type_error(std::string(name) + " must have an integer dtype, got " +
+                         py::str(type).cast<std::string>());
   switch (type.itemsize()) {
     case 1:
       return is_signed ? IntegerType::kInt8 : IntegerType::kUint8;
@@ -130,8 +134,8 @@ std::shared_ptr<const CdfTable> make_table(const Int32Array& cdf, const Int32Arr
   Result result;
   {
     py::gil_scoped_release release;
-    result = table->build(cdf.data(), static_cast<std::size_t>(cdf.shape(0)), static_cast<std::size_t>(cdf.shape(1)),
-                          cdf_length.data(), offset.data());
+    result = table->build(cdf.data(), static_cast<std::size_t>(cdf.shape(0)),
+                          static_cast<std::size_t>(cdf.shape(1)), cdf_length.data(), offset.data());
   }
   check(result);
   return table;
@@ -142,7 +146,8 @@ Int32Array quantized_cdf(const Float32Array& pmf, int precision) {
   const Result result =
       pmf_to_quantized_cdf(pmf.data(), static_cast<std::size_t>(pmf.size()), precision, cdf.mutable_data());
   if (result.status == Status::kPmfValue)
-    throw py::value_error(std::string(message(result.status)) + ": " + std::to_string(pmf.data()[result.where]));
+    throw py::value_error(std::string(message(result.status)) + ": " +
+                          std::to_string(pmf.data()[result.where]));
   if (!result.ok()) throw py::value_error(message(result.status));
   return cdf;
 }
@@ -176,7 +181,9 @@ py::bytes rans64_encode(const std::vector<Segment>& segments) {
 /// A decoder and the bytes it reads, kept alive.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const py::buffer& data) : view_(data) { check(decoder_.start(view_.data(), view_.size())); }
+  explicit StreamDecoder(const py::buffer& data) : view_(data) {
+    check(decoder_.start(view_.data(), view_.size()));
+  }
 
   void decode(const py::array& indexes, const CdfTable& table, py::array out) {
     const IntegerSource from = source(indexes, "indexes");

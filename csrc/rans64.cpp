@@ -42,7 +42,8 @@ inline bool unescape(std::uint64_t escaped, const TableRow& row, std::int32_t& s
   const std::int64_t half = static_cast<std::int64_t>(escaped >> 1);
   const std::int64_t value = (escaped & 1 ? -half - 1 : half + row.escape) + row.offset;
   symbol = static_cast<std::int32_t>(value);
-  return value >= std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();
+  return value >= std::numeric_limits<std::int32_t>::min() &&
+         value <= std::numeric_limits<std::int32_t>::max();
 }
 
 /// Pushes words towards lower addresses.
@@ -101,15 +102,17 @@ struct Puller {
   }
 };
 
-/// Copy one block of indexes and check the copy: the caller's array may change under us, or be our own output.
-Result load_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count, std::size_t num_tables,
-                    std::int32_t* to) {
+/// Copy one block of indexes and check the copy: the caller's array may change under us, or be our own
+/// output.
+Result load_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count,
+                    std::size_t num_tables, std::int32_t* to) {
   const std::size_t fitting = indexes.load(first, count, to);
   bool in_range = fitting == count;
   for (std::size_t i = 0; i < fitting; ++i) in_range &= static_cast<std::uint32_t>(to[i]) < num_tables;
   if (in_range) return {};
   const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
-  return {Status::kIndexRange, first + static_cast<std::size_t>(std::find_if(to, to + fitting, outside) - to)};
+  return {Status::kIndexRange,
+          first + static_cast<std::size_t>(std::find_if(to, to + fitting, outside) - to)};
 }
 
 }  // namespace
@@ -170,7 +173,8 @@ Result Rans64Encoder::finish() {
 }
 
 Result Rans64Decoder::start(const std::uint8_t* bytes, std::size_t num_bytes) {
-  if (num_bytes < kStateWords * kWordBytes || num_bytes % kWordBytes) return {Status::kStreamLength, num_bytes};
+  if (num_bytes < kStateWords * kWordBytes || num_bytes % kWordBytes)
+    return {Status::kStreamLength, num_bytes};
   state_ = load_word(bytes) | static_cast<State>(load_word(bytes + kWordBytes)) << kWordBits;
   if (state_ < kStateLow || state_ >> 63) return {Status::kStreamStart, 0};
   next_ = bytes + kStateWords * kWordBytes;

@@ -15,8 +15,9 @@ namespace scalecodec {
 /// Writes one stream. It runs backwards: the last symbols of the stream go in first.
 class Rans64Encoder {
  public:
-  /// Code all of `symbols`, last first, each with its table. Symbols given here decode before those of earlier calls.
-  /// Requires: both sources of one size. On failure (range, memory) the encoder must not be used further.
+  /// Code all of `symbols`, last first, each with its table. Symbols given here decode before those of
+  /// earlier calls. Requires: both sources of one size. On failure (range, memory) the encoder must not be
+  /// used further.
   Result encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes, const CdfTable& table);
 
   /// Flush the state; the stream is `bytes()` from then on. Call once.
@@ -27,7 +28,8 @@ class Rans64Encoder {
 
  private:
   Status reserve(std::size_t num_words);
-  void put_block(const std::int32_t* symbols, const std::int32_t* indexes, std::size_t count, const CdfTable& table);
+  void put_block(const std::int32_t* symbols, const std::int32_t* indexes, std::size_t count,
+                 const CdfTable& table);
 
   std::vector<std::uint8_t> buffer_;  // filled from its end
   std::size_t position_ = 0;
@@ -39,15 +41,16 @@ class Rans64Decoder {
  public:
   Result start(const std::uint8_t* bytes, std::size_t num_bytes);
 
-  /// Decode one symbol for every index. On failure the output's content is unspecified and decoding must not go on.
+  /// Decode one symbol for every index. On failure the output's content is unspecified and decoding must not
+  /// go on.
   Result decode(const IntegerSource& indexes, const CdfTable& table, const IntegerSink& out);
 
   /// The free integrity check: all words read, and the state back where the encoder began.
   Result finish() const;
 
  private:
-  Status get_block(const std::int32_t* indexes, std::size_t count, const CdfTable& table, std::int32_t* symbols,
-                   std::size_t& done);
+  Status get_block(const std::int32_t* indexes, std::size_t count, const CdfTable& table,
+                   std::int32_t* symbols, std::size_t& done);
   Status get_escape(const TableRow& row, std::int32_t& symbol);
 
   const std::uint8_t* next_ = nullptr;

@@ -1,13 +1,14 @@
 """Entropy models: the factorized prior (EntropyBottleneck) and the Gaussian conditional, on the compiled coder.
 
-Names, buffers, state_dict keys and arithmetic are CompressAI's, so its checkpoints load and its streams decode; the tables
-are prepared once and no list is ever made. Source: Balle et al. 2018 (arXiv:1802.01436), sections 3 and 6.1.
+Names, buffers, state_dict keys and arithmetic are CompressAI's, so its checkpoints load and its streams decode; the
+tables are prepared once and no list is ever made. Source: Balle et al. 2018 (arXiv:1802.01436), sections 3 and 6.1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import rans64
-from .cdf import CdfTable, default_scale_table, gaussian_pmf
+from .cdf import PRECISION, CdfTable, default_scale_table
+from .errors import TableError
 from .layers import LowerBound
 from .quantize import build_indexes, to_symbols
 
@@ -40,7 +42,7 @@ class EntropyModel(nn.Module):
         self.likelihood_lower_bound = LowerBound(_LIKELIHOOD_BOUND)
         for name in _BUFFERS:
             self.register_buffer(name, torch.IntTensor())
-        self._prepared: tuple[tuple[Any, ...], CdfTable] | None = None
+        self._prepared: tuple[list[tuple[Tensor, int]], CdfTable] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_prepared": None}
@@ -67,15 +69,19 @@ class EntropyModel(nn.Module):
         buffers = (self._quantized_cdf, self._cdf_length, self._offset)
         if buffers[0].numel() == 0:
             raise ValueError("Uninitialized CDFs. Run update() first")
-        key = tuple((buffer.data_ptr(), buffer._version, buffer.shape) for buffer in buffers)
-        if self._prepared is None or self._prepared[0] != key:
+        # Tensors made in inference mode count no versions, but every way to fill them makes new ones.
+        versions = [0 if buffer.is_inference() else buffer._version for buffer in buffers]
+        if self._prepared is None or not all(
+            buffer is old and version == seen
+            for buffer, version, (old, seen) in zip(buffers, versions, self._prepared[0], strict=True)
+        ):
             table = CdfTable.from_cdf(*(buffer.detach().cpu().numpy() for buffer in buffers))
-            self._prepared = (key, table)
+            # The tensors, not their addresses: those of freed ones come back.
+            self._prepared = (list(zip(buffers, versions, strict=True)), table)
         return self._prepared[1]
 
-    def _set_tables(self, pmf_rows: Sequence[Tensor], offset: Tensor) -> None:
+    def _set_table(self, table: CdfTable) -> None:
         device = self._offset.device
-        table = CdfTable.from_pmf([row.detach().cpu().numpy() for row in pmf_rows], offset.cpu().numpy())
         for name, array in zip(_BUFFERS, (table.offset, table.cdf, table.cdf_length), strict=True):
             setattr(self, name, torch.from_numpy(array.copy()).to(device))
 
@@ -108,11 +114,15 @@ class EntropyModel(nn.Module):
         ------
         ValueError
             Shapes differ, values are not finite or beyond int32, an index is out of range, or ``update`` was not run.
+        TypeError
+            ``indexes`` are no integers.
         """
         if inputs.dim() < 2:
             raise ValueError("Invalid `inputs` size. Expected a tensor with at least 2 dimensions.")
         if inputs.shape != indexes.shape:
             raise ValueError("`inputs` and `indexes` should have the same size.")
+        if means is not None and not _broadcasts(means.shape, inputs.shape):
+            raise ValueError(f"`means` of shape {tuple(means.shape)} do not fit `inputs` of {tuple(inputs.shape)}")
         symbols = self.quantize(inputs, "symbols", means).cpu()
         return [
             rans64.encode(item, index, self.table) for item, index in zip(symbols, indexes.detach().cpu(), strict=True)
@@ -152,6 +162,10 @@ class EntropyModel(nn.Module):
         return self.dequantize(symbols.to(indexes.device), means, dtype)
 
 
+def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False))
+
+
 class EntropyBottleneck(EntropyModel):
     """Fully factorized prior: one learned distribution per channel of [B, channels, ...] (arXiv:1802.01436, 6.1)."""
 
@@ -163,7 +177,7 @@ class EntropyBottleneck(EntropyModel):
         widths = (1, *filters, 1)
         scale = init_scale ** (1 / (len(filters) + 1))
         self.matrices, self.biases, self.factors = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
-        for layer, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
             weight = math.log(math.expm1(1 / scale / fan_out))
             self.matrices.append(nn.Parameter(torch.full((channels, fan_out, fan_in), weight)))
             self.biases.append(nn.Parameter(torch.empty(channels, fan_out, 1).uniform_(-0.5, 0.5)))
@@ -182,12 +196,14 @@ class EntropyBottleneck(EntropyModel):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _logits_cumulative(self, x: Tensor, frozen: bool = False) -> Tensor:
-        """Logit of the cumulative distribution at ``x`` [channels, 1, n]; ``frozen`` keeps gradients off the weights."""
+        """Logit of the cumulative distribution at ``x`` [channels, 1, n]; ``frozen`` spares the weights gradients."""
         hold: Callable[[Tensor], Tensor] = torch.Tensor.detach if frozen else lambda tensor: tensor
-        for layer, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            x = torch.matmul(F.softplus(hold(matrix)), x) + hold(bias)
-            if layer < len(self.factors):
-                x = x + torch.tanh(hold(self.factors[layer])) * torch.tanh(x)
+        # A likelihood is the difference of two near values: autocast's bfloat16 would leave noise of it.
+        with torch.autocast(x.device.type, enabled=False):
+            for layer, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
+                x = torch.matmul(F.softplus(hold(matrix)), x) + hold(bias)
+                if layer < len(self.factors):
+                    x = x + torch.tanh(hold(self.factors[layer])) * torch.tanh(x)
         return x
 
     def _likelihood(self, x: Tensor, frozen: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,7 +223,8 @@ class EntropyBottleneck(EntropyModel):
         noisy = self.training if training is None else training
         x_hat = self.quantize(x, "noise" if noisy else "dequantize", self._medians_like(x.dim()))
         by_channel = x_hat.transpose(0, 1)
-        likelihood, _, _ = self._likelihood(by_channel.reshape(self.channels, 1, -1))
+        values = by_channel.reshape(by_channel.size(0), 1, -1).to(self.quantiles.dtype)
+        likelihood, _, _ = self._likelihood(values)
         likelihood = self.likelihood_lower_bound(likelihood).reshape(by_channel.shape).transpose(0, 1)
         return x_hat, likelihood
 
@@ -220,7 +237,9 @@ class EntropyBottleneck(EntropyModel):
         """Set ``quantiles`` by bisection to what :meth:`loss` would pull them to."""
         low = torch.full_like(self.quantiles, -radius)
         high = torch.full_like(self.quantiles, radius)
-        while not torch.isclose(low, high, rtol=1e-4, atol=1e-3).all():
+        for _ in range(64):  # 28 do in float32; neighbours in bfloat16 may never come as close
+            if torch.isclose(low, high, rtol=1e-4, atol=1e-3).all():
+                break
             middle = (low + high) / 2
             below = self._logits_cumulative(middle, frozen=True) <= self.target
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
@@ -228,23 +247,34 @@ class EntropyBottleneck(EntropyModel):
 
     @torch.no_grad()
     def update(self, force: bool = False, update_quantiles: bool = False) -> bool:
-        """Fill the table buffers from the learned distributions; False where they stand already and not ``force``."""
+        """Fill the table buffers from the learned distributions; False where they stand already and not ``force``.
+
+        Raises
+        ------
+        TableError
+            The quantiles are not finite, or too far apart for a table.
+        """
         if self._offset.numel() > 0 and not force:
             return False
         if update_quantiles:
             self.solve_quantiles()
         tail_low, median, tail_high = self.quantiles[:, 0, :].unbind(1)
-        below = torch.ceil(median - tail_low).int().clamp(min=0)
-        above = torch.ceil(tail_high - median).int().clamp(min=0)
+        below = torch.ceil(median - tail_low).clamp(min=0)
+        above = torch.ceil(tail_high - median).clamp(min=0)
+        if not bool((below + above + 2 <= 2**PRECISION).all()):  # before memory is asked for; NaN fails too
+            raise TableError(f"quantiles must be finite and span fewer than {2**PRECISION - 1} symbols in each channel")
+        below, above = below.int(), above.int()
         length = below + above + 1
         samples = torch.arange(int(length.max()), device=median.device) + (median - below)[:, None, None]
         pmf, lower, upper = self._likelihood(samples, frozen=True)
         tails = torch.sigmoid(lower[:, 0, :1]) + torch.sigmoid(-upper[:, 0, -1:])
         rows = [torch.cat((p[0, :n], tail)) for p, n, tail in zip(pmf, length.tolist(), tails, strict=True)]
-        self._set_tables(rows, -below)
+        self._set_table(CdfTable.from_pmf([row.cpu().numpy() for row in rows], (-below).cpu().numpy()))
         return True
 
     def _indexes(self, batch: int, size: Sequence[int]) -> Tensor:
+        if any(side < 0 for side in size):
+            raise ValueError(f"size must not be negative, got {tuple(size)}")
         channel = torch.arange(self.channels, dtype=torch.int32).reshape(1, -1, *[1] * len(size))
         return channel.expand(batch, -1, *size)
 
@@ -272,13 +302,25 @@ class GaussianConditional(EntropyModel):
         self.register_buffer("scale_bound", torch.tensor([float(scale_bound)]))
 
     def update(self, scale_table: Tensor | None = None, force: bool = False) -> bool:
-        """Fill the table buffers for ``scale_table`` (float [num_tables], default CompressAI's 64 scales)."""
+        """Fill the table buffers for ``scale_table``; False where they stand already and not ``force``.
+
+        Parameters
+        ----------
+        scale_table : floats [num_tables], ascending, in (0, 10000]; by default the model's own, or where it has none
+            CompressAI's 64 scales
+
+        Raises
+        ------
+        ValueError
+            The scales are not such.
+        """
         if self._offset.numel() > 0 and not force:
             return False
-        scales = default_scale_table() if scale_table is None else scale_table
-        self.scale_table = torch.as_tensor(scales, dtype=torch.float32).to(self.scale_table.device)
-        rows, offset = gaussian_pmf(self.scale_table.cpu())
-        self._set_tables(rows, offset)
+        if scale_table is None:
+            scale_table = self.scale_table if self.scale_table.numel() else default_scale_table()
+        scales = torch.as_tensor(scale_table, dtype=torch.float32).detach().clone()
+        self._set_table(CdfTable.gaussian(scales.cpu()))
+        self.scale_table = scales.to(self.scale_table.device)
         return True
 
     def build_indexes(self, scales: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The frozen gain table: 256 log-spaced gains, so that a stream can carry its gain as one integer.
 
-``gain = 1 / step``. ``GAIN_TABLE[i] = 2 ** ((i - UNIT_GAIN_INDEX) / 64)``: 64 steps an octave, from 0.0884 to 1.3990, index 224 is exactly 1.
-The table is made of IEEE square roots and products only, both exactly rounded, so every machine builds the same bits.
+``gain = 1 / step``. ``GAIN_TABLE[i] = 2 ** ((i - UNIT_GAIN_INDEX) / 64)``: 64 steps an octave, from 0.0884 to 1.3990,
+index 224 is exactly 1. The table is made of IEEE square roots and products only, both exactly rounded, so every machine
+builds the same bits.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def nearest_gain_index(gain: float) -> int:
     ValueError
         ``gain`` is not a finite number inside the table's range (half a step of slack at both ends).
     """
-    if not (isinstance(gain, int | float) and math.isfinite(gain) and gain > 0):
+    if isinstance(gain, bool) or not isinstance(gain, int | float) or not 0 < gain < math.inf:
         raise ValueError(f"gain must be a finite positive number, got {gain!r}")
     index = round(UNIT_GAIN_INDEX + _STEPS_PER_OCTAVE * math.log2(gain))
     if not 0 <= index < NUM_GAINS:

@@ -33,9 +33,10 @@ def to_symbols(x: Tensor) -> Tensor:
     ValueError
         A value is not finite or rounds beyond int32: no stream could carry it.
     """
-    rounded = torch.round(x)
-    if not bool((rounded.abs() < _INT32_LIMIT).all()):
-        raise ValueError("latents must be finite and round to int32, got a NaN, an infinity or a magnitude >= 2**31")
+    # In float16 the limit itself would become an infinity.
+    rounded = torch.round(x.float() if x.dtype is torch.float16 else x)
+    if not bool(((rounded >= -_INT32_LIMIT) & (rounded < _INT32_LIMIT)).all()):
+        raise ValueError("latents must be finite and round to int32, got a NaN or a value outside [-2**31, 2**31)")
     return rounded.to(torch.int32)
 
 

@@ -1,7 +1,19 @@
-"""The models, by name."""
+"""The models: by name untrained, by name or file trained."""
 
 from .base import CompressionModel
-from .registry import create, load, names
+from .classes import create, names
+from .registry import load, name_of_id, zoo
 from .vbr import MeanScaleHyperprior
+from .weights import freeze, save_weights
 
-__all__ = ["CompressionModel", "MeanScaleHyperprior", "create", "load", "names"]
+__all__ = [
+    "CompressionModel",
+    "MeanScaleHyperprior",
+    "create",
+    "freeze",
+    "load",
+    "name_of_id",
+    "names",
+    "save_weights",
+    "zoo",
+]

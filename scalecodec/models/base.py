@@ -17,6 +17,11 @@ ID_BYTES = 8
 class CompressionModel(nn.Module):
     """Base of the models; a subclass adds networks, ``forward``, ``compress`` and ``decompress``."""
 
+    # Analysis: float [B, 3, H, W] in [0, 1] to latents [B, latent_channels, H / latent_stride, W / latent_stride].
+    g_a: nn.Module
+    # Synthesis: latents to float [B, 3, H, W], not clamped.
+    g_s: nn.Module
+    latent_channels: int
     # Sides of an input to `forward` or `compress` must be multiples of this, in pixels.
     downsampling_factor: int
     # Pixels of one side of a latent element.
@@ -24,6 +29,14 @@ class CompressionModel(nn.Module):
 
     def config(self) -> dict[str, int]:
         """Arguments that rebuild the model's networks."""
+        raise NotImplementedError
+
+    def encode_tile(self, y: Tensor, gain_index: int) -> bytes:
+        """Code one latent [1, latent_channels, h, w] as one chunk of a file."""
+        raise NotImplementedError
+
+    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int) -> Tensor:
+        """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
         raise NotImplementedError
 
     def update(self, scale_table: Tensor | None = None, force: bool = False, update_quantiles: bool = False) -> bool:

@@ -6,6 +6,7 @@ Gain: Kamisli, Racape and Choi 2024 (arXiv:2402.18930), section on variable-rate
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..quantize import round_ste
 from .base import CompressionModel
 
 _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
+_Z_LENGTH = struct.Struct("<I")
 
 
 class MeanScaleHyperprior(CompressionModel):
@@ -96,11 +98,10 @@ class MeanScaleHyperprior(CompressionModel):
         z_strings = self.entropy_bottleneck.compress(z)
         size = (z.shape[-2], z.shape[-1])
         # The decoder's very z, by the decoder's own path: both ends must see the same scales.
-        z_hat = self.entropy_bottleneck.decompress(z_strings, size)
-        scaled, means = self._gained(z_hat, gain_index)
-        indexes = self.gaussian_conditional.build_indexes(scaled)
-        gain = GAIN_TABLE[gain_index]
-        return self.gaussian_conditional.compress((y - means) * gain, indexes), z_strings, size
+        scales, means = self._decode_hyper(z_strings, size, gain_index)
+        indexes = self.gaussian_conditional.build_indexes(scales)
+        centred = (y - means) * GAIN_TABLE[gain_index]
+        return self.gaussian_conditional.compress(centred, indexes), z_strings, size
 
     def decode_latent(
         self, y_strings: Sequence[bytes], z_strings: Sequence[bytes], size: Sequence[int], gain_index: int
@@ -112,17 +113,35 @@ class MeanScaleHyperprior(CompressionModel):
         BitstreamError
             A stream is damaged, or was made with other weights.
         """
-        z_hat = self.entropy_bottleneck.decompress(z_strings, size)
-        scaled, means = self._gained(z_hat, gain_index)
-        indexes = self.gaussian_conditional.build_indexes(scaled)
+        scales, means = self._decode_hyper(z_strings, size, gain_index)
+        indexes = self.gaussian_conditional.build_indexes(scales)
         symbols = self.gaussian_conditional.decompress(y_strings, indexes)
         return symbols / GAIN_TABLE[gain_index] + means
 
-    def _gained(self, z_hat: Tensor, gain_index: int) -> tuple[Tensor, Tensor]:
-        scales, means = self._scales_means(z_hat)
+    def _decode_hyper(
+        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int
+    ) -> tuple[Tensor, Tensor]:
+        """(scales times gain, means) that the hyper-latent gives."""
+        scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size))
         if not bool(torch.isfinite(scales).all()):
             raise BitstreamError("the hyper-latent gives scales that are not finite: damaged stream or other weights")
         return scales * GAIN_TABLE[gain_index], means
+
+    @torch.no_grad()
+    def encode_tile(self, y: Tensor, gain_index: int) -> bytes:
+        """One latent [1, M, h, w] as one chunk: length of the z stream (u32, little-endian), z stream, y stream."""
+        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index)
+        return _Z_LENGTH.pack(len(z_string)) + z_string + y_string
+
+    @torch.no_grad()
+    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int) -> Tensor:
+        """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
+        if len(chunk) < _Z_LENGTH.size:
+            raise BitstreamError(f"a chunk must hold {_Z_LENGTH.size} bytes at the least, got {len(chunk)}")
+        (z_length,) = _Z_LENGTH.unpack_from(chunk)
+        streams = memoryview(chunk)[_Z_LENGTH.size :]
+        size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
+        return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index)
 
     @torch.no_grad()
     def compress(self, x: Tensor, gain: float = 1.0) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from ..container import write_atomic
+from scalecodec.atomic import write_atomic
 
 _TENSORS, _SCALARS = "checkpoint.safetensors", "checkpoint.json"
 
@@ -52,4 +52,9 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
             _, key, moment = name.split(".", 2)
             moments.setdefault(int(key), {})[moment] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": scalars.pop("param_groups")})
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                # The file has no strides, and a fused optimizer walks memory: lay moments out as their parameter.
+                state[name] = torch.empty_like(parameter).copy_(value)
     return scalars

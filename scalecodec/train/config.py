@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from .losses import LAMBDA_MAX
@@ -38,11 +39,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and value < 0:
-                raise ValueError(f"{field.name} must not be negative, got {value}")
+            if field.type == "int" and type(value) is not int:
+                raise TypeError(f"{field.name} must be an int, got {value!r}")
+            if isinstance(value, int | float) and not 0 <= value < math.inf:
+                raise ValueError(f"{field.name} must be finite and not negative, got {value}")
         for name in ("channels", "latent_channels", "steps", "batch", "crop", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "lambda_max", "clip_norm"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name} must not be 0: nothing would be learned")
         if self.crop % 64:
             raise ValueError(f"crop must be a multiple of 64, got {self.crop}")
         if self.precision not in ("auto", "float32", "bfloat16"):

@@ -15,7 +15,7 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 
 def image_paths(folder: str | Path) -> list[Path]:
     """Image files under ``folder``, recursively, sorted; ValueError where there is none."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not paths:
         raise ValueError(f"{folder}: no image files found (wanted one of {', '.join(sorted(_SUFFIXES))})")
     return paths
@@ -25,7 +25,8 @@ class RandomCrops(Dataset[Tensor]):
     """``length`` random crops: float [3, crop, crop] in [0, 1], flipped and transposed at random.
 
     Item ``i`` is a function of (seed, i) alone, so a resumed or a distributed run draws what one long run would.
-    Smaller images are mirrored up to the crop. Decoded images stay in memory while ``cache_bytes`` lasts.
+    Smaller images are mirrored up to the crop. Decoded images stay in memory while ``cache_bytes`` lasts, which every
+    worker process has to itself.
     """
 
     def __init__(
@@ -42,8 +43,11 @@ class RandomCrops(Dataset[Tensor]):
     def _image(self, number: int) -> np.ndarray:
         image = self._cache.get(number)
         if image is None:
-            with Image.open(self.paths[number]) as file:
-                image = np.asarray(file.convert("RGB"))
+            try:
+                with Image.open(self.paths[number]) as file:
+                    image = np.asarray(file.convert("RGB"))
+            except (OSError, SyntaxError) as error:  # Pillow rarely says which file
+                raise ValueError(f"{self.paths[number]}: damaged image: {error}") from error
             if image.nbytes <= self._room:
                 self._room -= image.nbytes
                 self._cache[number] = image

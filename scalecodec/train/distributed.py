@@ -29,20 +29,21 @@ class World:
         if self.size == 1:
             return model
         devices = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+        # No buffer changes in training.
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
     def barrier(self) -> None:
         """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
-    def agree(self, flag: bool) -> bool:
-        """The main process's ``flag``, in every process."""
+    def agree(self, value: float) -> float:
+        """The main process's ``value``, in every process."""
         if self.size == 1:
-            return flag
-        shared = torch.tensor([int(flag)], device=self.device)
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
         dist.broadcast(shared, src=0)
-        return bool(shared.item())
+        return shared.item()
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..gains import GAIN_TABLE, NUM_GAINS
-from ..models import CompressionModel, create
+from scalecodec.gains import GAIN_TABLE, NUM_GAINS
+from scalecodec.models import CompressionModel, create
+
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import RandomCrops
@@ -48,7 +49,7 @@ class Trainer:
         self.model: CompressionModel = create(
             config.model, channels=config.channels, latent_channels=config.latent_channels
         )
-        self.model.to(here.device, memory_format=torch.channels_last)
+        self.model.to(here.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         for name, parameter in self.model.named_parameters():
             # Quantiles are solved for at the end; no gradient reaches them.
             parameter.requires_grad_(not name.endswith("quantiles"))
@@ -108,11 +109,14 @@ class Trainer:
         self.here.barrier()
 
 
-def train(config: TrainConfig, progress: Callable[[dict[str, Any]], None] = lambda row: None) -> CompressionModel | None:
+def train(
+    config: TrainConfig, progress: Callable[[dict[str, Any]], None] = lambda row: None
+) -> CompressionModel | None:
     """Train, or resume, the run that ``config.out`` holds.
 
-    Writes ``log.jsonl`` (one row a ``log_every`` steps: step, share done, loss, bpp, psnr_db, learning rate, crops a
-    second, seconds left) and the checkpoint; ``progress`` gets every row.
+    Writes ``log.jsonl`` (one row a ``log_every`` steps and at the last: step, share done, loss, bpp, psnr_db, learning
+    rate, crops a second, seconds left, updates skipped for a gradient that was not finite) and the checkpoint;
+    ``progress`` gets every row.
 
     Returns
     -------
@@ -123,7 +127,13 @@ def train(config: TrainConfig, progress: Callable[[dict[str, Any]], None] = lamb
     with world() as here:
         trainer = Trainer(config, here)
         with (Path(config.out) / "log.jsonl").open("a", encoding="utf-8") as log:
-            _run(trainer, lambda row: (log.write(json.dumps(row) + "\n"), log.flush(), progress(row)))
+
+            def report(row: dict[str, Any]) -> None:
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                progress(row)
+
+            _run(trainer, report)
         trainer.save()
         if not here.is_main:
             return None
@@ -132,36 +142,43 @@ def train(config: TrainConfig, progress: Callable[[dict[str, Any]], None] = lamb
         return model
 
 
-def _run(trainer: Trainer, report: Callable[[dict[str, Any]], Any]) -> None:
+def _run(trainer: Trainer, report: Callable[[dict[str, Any]], None]) -> None:
     config, here = trainer.config, trainer.here
-    loss_sum = bpp_sum = mse_sum = 0.0
+    window: list[tuple[float, float, float]] = []  # loss, bpp, mse of the updates since the last row
     since, skipped, clock = trainer.step, 0, time.monotonic()
     for x in trainer.crops() if trainer.done() < 1 else ():
         result, norm = trainer.train_step(x)
-        loss_sum, bpp_sum, mse_sum = loss_sum + result.loss.item(), bpp_sum + result.bpp.item(), mse_sum + result.mse.item()
-        skipped += not math.isfinite(norm)
+        if math.isfinite(norm):
+            window.append((result.loss.item(), result.bpp.item(), result.mse.item()))
+        else:
+            skipped += 1
         trainer.step += 1
-        if trainer.step % config.log_every == 0:
-            count, now = trainer.step - since, time.monotonic()
-            elapsed, clock, since = now - clock, now, trainer.step
+        if trainer.step % config.log_every == 0 or trainer.step == config.steps:
+            now = time.monotonic()
+            # One clock for all: the learning rate follows from it, and the weights must stay equal.
+            elapsed = here.agree(now - clock)
             trainer.seconds += elapsed
-            done = trainer.done()
             if here.is_main:
-                report(
-                    {
-                        "step": trainer.step,
-                        "done": round(done, 5),
-                        "loss": loss_sum / count,
-                        "bpp": bpp_sum / count,
-                        "psnr_db": psnr_of(mse_sum / count),
-                        "learning_rate": trainer.optimizer.param_groups[0]["lr"],
-                        "crops_per_second": count * config.batch * here.size / elapsed,
-                        "seconds_left": trainer.seconds * (1 / done - 1),
-                        "skipped": skipped,
-                    }
-                )
-            loss_sum = bpp_sum = mse_sum = 0.0
-            if here.agree(done >= 1):
+                report({**_row(trainer, window, trainer.step - since, elapsed), "skipped": skipped})
+            clock, since, window = now, trainer.step, []
+            if trainer.done() >= 1:
                 break
         if trainer.step % config.checkpoint_every == 0:
             trainer.save()
+
+
+def _row(trainer: Trainer, window: list[tuple[float, float, float]], steps: int, elapsed: float) -> dict[str, Any]:
+    """One row of the log over the last ``steps``; null where all their updates were skipped."""
+    done = trainer.done()
+    means: list[float | None] = [math.fsum(values) / len(window) for values in zip(*window, strict=True)]
+    loss, bpp, mse = means or [None] * 3
+    return {
+        "step": trainer.step,
+        "done": round(done, 5),
+        "loss": loss,
+        "bpp": bpp,
+        "psnr_db": None if mse is None else psnr_of(mse),
+        "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+        "crops_per_second": steps * trainer.config.batch * trainer.here.size / elapsed,
+        "seconds_left": trainer.seconds * (1 / done - 1),
+    }

@@ -1,0 +1,307 @@
+"""Image in, .scl out, and back: what the command line and most users call.
+
+Memory, beside the picture itself: to encode, its latents (2 bytes a pixel for 128 channels) and one tile's activations
+(about 0.4 GB for tiles of 1024 pixels); to decode, three rows of tiles' latents and one tile's activations.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import image as image_files
+from .alpha import decode_alpha, encode_alpha
+from .container import ALPHA, ICC_PROFILE, Container, Header, Limits, pack, unpack
+from .errors import BitstreamError
+from .gains import NUM_GAINS, nearest_gain_index
+from .image import Picture
+from .models import CompressionModel, load, name_of_id
+from .rate_search import largest_within
+from .tiles import Grid
+from .transform import analyse, latent_shape, synthesise
+
+__all__ = ["DEFAULT_MODEL", "Decoded", "decode", "decode_all", "encode"]
+
+DEFAULT_MODEL = "vbr-mean"
+DEFAULT_QUALITY = 50
+TILE_LOG2 = 10
+
+ImageLike: TypeAlias = "Picture | NDArray[Any] | Image.Image | str | os.PathLike[str]"
+ModelLike: TypeAlias = "str | os.PathLike[str] | CompressionModel"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture and what became of its file.
+
+    Attributes
+    ----------
+    picture : Picture
+    header : Header
+    damaged : tuple of str
+        One sentence for every chunk that was lost; its tiles show the model's grey. Empty: all is as encoded.
+    """
+
+    picture: Picture
+    header: Header
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Coder:
+    """A model and its ids, taken once: hashing the weights costs more than coding a small picture."""
+
+    model: CompressionModel
+    model_id: bytes
+    table_id: bytes
+
+
+def encode(
+    image: ImageLike,
+    model: ModelLike = DEFAULT_MODEL,
+    *,
+    quality: int | None = None,
+    gain: float | None = None,
+    target_bytes: int | None = None,
+) -> bytes:
+    """Code a picture.
+
+    Parameters
+    ----------
+    image : uint8 or uint16 array [H, W] or [H, W, C], Picture, PIL image, or path
+        C of 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA); from 1 x 1 to 32768 a side and 2**28 pixels in all.
+        Alpha and colour profile are kept without loss.
+    model : name in the zoo, path of a weight file, or model
+    quality : 0 (smallest) to 100 (best), even steps of log gain; 50 where nothing else is given
+    gain : 1 / step of the latents' quantizer, 0.0884 to 1.399, taken to the nearest of the table's 256
+    target_bytes : the largest file not above this many bytes is made, within 2 % of it wherever the gains reach that;
+        about five encodings of the latents
+
+    Returns
+    -------
+    bytes
+        A whole .scl file. The same input gives the same bytes on the same machine.
+
+    Raises
+    ------
+    ValueError
+        More than one rate is asked for, one is out of range, no gain gets down to ``target_bytes``, or the picture's
+        shape or size is not as above.
+    TypeError
+        The picture is of none of the types.
+    BitstreamError
+        The picture's or the weights' file is damaged.
+    """
+    picture = _as_picture(image)
+    coder = _coder(model)
+    samples, alpha = _split_alpha(picture.samples)
+    ancillary = {}
+    if alpha is not None:
+        ancillary[ALPHA] = encode_alpha(alpha)
+    if picture.icc_profile is not None:
+        ancillary[ICC_PROFILE] = picture.icc_profile
+    height, width, channels = picture.samples.shape
+    header = Header(
+        model_id=coder.model_id,
+        table_id=coder.table_id,
+        width=width,
+        height=height,
+        channels=channels,
+        bit_depth=8 * picture.samples.itemsize,
+        gain_index=0,
+        tile_log2=TILE_LOG2,
+    )
+    Limits().check(header, ValueError)
+    latents = analyse(coder.model, samples, _grid(header, coder.model))
+
+    def at(gain_index: int) -> bytes:
+        tiles = [coder.model.encode_tile(latent, gain_index) for latent in latents]
+        return pack(_with_gain(header, gain_index), [tiles], ancillary)
+
+    return _rate_choice(quality, gain, target_bytes)(at)
+
+
+def decode(
+    blob: Any,
+    *,
+    layers: str | int = "all",
+    roi: tuple[int, int, int, int] | None = None,
+    strict: bool = True,
+    model: ModelLike | None = None,
+) -> NDArray[Any]:
+    """Decode a .scl file to samples.
+
+    Parameters
+    ----------
+    blob : bytes-like, a whole file
+    layers : "all", "base", or the number of layers to decode, from 1
+    roi : (x, y, width, height) in pixels; only the tiles it touches, and their neighbours' latents, are decoded
+    strict : raise on any damage. If not, lost chunks show as grey; :func:`decode_all` says which.
+    model : needed only where the file's model is not in the zoo: its name, weight file or the model itself
+
+    Returns
+    -------
+    uint8 or uint16 array [H, W, C], C and depth as encoded ([H, W, 1] for grey)
+
+    Raises
+    ------
+    BitstreamError
+        The file is damaged, cut off, or needs another model; the message says which.
+    ValueError
+        ``layers`` or ``roi`` do not fit the file.
+    """
+    return decode_all(blob, layers=layers, roi=roi, strict=strict, model=model).picture.samples
+
+
+def decode_all(
+    blob: Any,
+    *,
+    layers: str | int = "all",
+    roi: tuple[int, int, int, int] | None = None,
+    strict: bool = True,
+    model: ModelLike | None = None,
+    limits: Limits | None = None,
+) -> Decoded:
+    """As :func:`decode`, with the colour profile, the header and the list of what was lost."""
+    container = unpack(blob, strict=strict, limits=limits or Limits())
+    header = container.header
+    _check_layers(layers, header.num_layers)
+    region = roi or (0, 0, header.width, header.height)
+    _check_region(region, header)
+    coder = _coder_for(header, model)
+    grid = _grid(header, coder.model)
+    lost = list(container.damaged)
+
+    def latent_of(row: int, column: int) -> torch.Tensor:
+        shape = latent_shape(coder.model, grid, row, column)
+        chunk = container.layers[0][row * header.tiles_x + column]
+        try:
+            if chunk is not None:
+                return coder.model.decode_tile(chunk, shape, header.gain_index)
+        except BitstreamError as error:
+            if strict:
+                raise
+            lost.append(f"layer 0 tile {row * header.tiles_x + column}: {error}")
+        return torch.zeros(1, coder.model.latent_channels, *shape)
+
+    planes = 3 if header.channels > 2 else 1
+    samples = synthesise(coder.model, latent_of, grid, region, planes, header.bit_depth)
+    samples = _join_alpha(samples, container, region, lost, strict)
+    picture = Picture(samples, container.ancillary.get(ICC_PROFILE))
+    return Decoded(picture, header, tuple(lost))
+
+
+def _rate_choice(
+    quality: int | None, gain: float | None, target_bytes: int | None
+) -> Callable[[Callable[[int], bytes]], bytes]:
+    if sum(choice is not None for choice in (quality, gain, target_bytes)) > 1:
+        raise ValueError("give one of quality, gain and target_bytes, not several")
+    if target_bytes is not None:
+        if target_bytes < 1:
+            raise ValueError(f"target_bytes must be positive, got {target_bytes}")
+        return lambda at: largest_within(at, NUM_GAINS, target_bytes)
+    if gain is not None:
+        index = nearest_gain_index(gain)
+    else:
+        quality = DEFAULT_QUALITY if quality is None else quality
+        if not 0 <= quality <= 100:
+            raise ValueError(f"quality must lie in [0, 100], got {quality}")
+        index = round(quality / 100 * (NUM_GAINS - 1))
+    return lambda at: at(index)
+
+
+def _as_picture(image: ImageLike) -> Picture:
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, np.ndarray):
+        samples = image[..., None] if image.ndim == 2 else image
+        return Picture(samples.astype(samples.dtype.newbyteorder("="), copy=False))
+    return image_files.read(image)
+
+
+def _split_alpha(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """(grey or RGB planes, alpha plane or None); alpha is the last of 2 or 4 channels."""
+    if samples.shape[2] % 2:
+        return samples, None
+    return samples[..., :-1], samples[..., -1]
+
+
+def _join_alpha(
+    samples: NDArray[Any], container: Container, region: tuple[int, int, int, int], lost: list[str], strict: bool
+) -> NDArray[Any]:
+    header = container.header
+    if header.channels % 2:
+        return samples
+    x, y, width, height = region
+    plane = np.full((height, width), np.iinfo(samples.dtype).max, samples.dtype)
+    chunk = container.ancillary.get(ALPHA)
+    try:
+        if chunk is None:
+            raise BitstreamError("the alpha plane is missing")
+        plane = decode_alpha(chunk, header.height, header.width, header.bit_depth)[y : y + height, x : x + width]
+    except BitstreamError as error:
+        if strict:
+            raise
+        lost.append(str(error))
+    return np.concatenate((samples, plane[..., None]), axis=2)
+
+
+def _grid(header: Header, model: CompressionModel) -> Grid:
+    return Grid(
+        header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2
+    )
+
+
+def _with_gain(header: Header, gain_index: int) -> Header:
+    return Header(**{**header.__dict__, "gain_index": gain_index})
+
+
+@lru_cache(maxsize=4)
+def _loaded(name_or_path: str, _modified: int | None) -> _Coder:
+    model = load(name_or_path)
+    return _Coder(model, model.model_id(), model.table_id())
+
+
+def _coder(model: ModelLike) -> _Coder:
+    if isinstance(model, CompressionModel):
+        return _Coder(model, model.model_id(), model.table_id())
+    path = os.fspath(model)
+    # A weight file that changed on disk is another model.
+    return _loaded(path, os.stat(path).st_mtime_ns if os.path.isfile(path) else None)
+
+
+def _coder_for(header: Header, model: ModelLike | None) -> _Coder:
+    if model is None:
+        model = name_of_id(header.model_id)
+        if model is None:
+            raise BitstreamError(f"this file needs model {header.model_id.hex()}, which the zoo does not have: name it")
+    coder = _coder(model)
+    for kind, wanted, got in (
+        ("model", header.model_id, coder.model_id),
+        ("tables", header.table_id, coder.table_id),
+    ):
+        if wanted != got:
+            raise BitstreamError(f"this file needs {kind} {wanted.hex()}, the model given has {got.hex()}")
+    return coder
+
+
+def _check_layers(layers: str | int, num_layers: int) -> None:
+    if layers in ("all", "base"):
+        return
+    if not isinstance(layers, int) or isinstance(layers, bool) or not 1 <= layers <= num_layers:
+        raise ValueError(f'layers must be "all", "base" or a number from 1 to {num_layers}, got {layers!r}')
+
+
+def _check_region(region: tuple[int, int, int, int], header: Header) -> None:
+    x, y, width, height = region
+    inside = 0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height
+    if not inside:
+        raise ValueError(f"roi must lie inside {header.width} x {header.height} pixels, got {region}")

@@ -1,0 +1,31 @@
+"""Names to model classes."""
+
+from __future__ import annotations
+
+from .base import CompressionModel
+from .vbr import MeanScaleHyperprior
+
+MODELS: dict[str, type[CompressionModel]] = {"vbr-mean": MeanScaleHyperprior}
+
+
+def names() -> tuple[str, ...]:
+    """Names that :func:`create` knows."""
+    return tuple(MODELS)
+
+
+def create(name: str, **config: int) -> CompressionModel:
+    """An untrained model; ``config`` as the class's constructor takes it.
+
+    Raises
+    ------
+    ValueError
+        No model has this name.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no model named {name!r}; there are {', '.join(MODELS)}")
+    return MODELS[name](**config)
+
+
+def name_of(model: CompressionModel) -> str:
+    """The name under which :func:`create` knows the model's class."""
+    return next(name for name, model_class in MODELS.items() if type(model) is model_class)

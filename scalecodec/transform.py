@@ -1,0 +1,104 @@
+"""Pictures to latents and back, tile by tile, through a model's analysis and synthesis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .models import CompressionModel
+from .tiles import Grid, Span
+
+
+def latent_shape(model: CompressionModel, grid: Grid, row: int, column: int) -> tuple[int, int]:
+    """Height and width of a tile's latent."""
+    return grid.rows[row].size, grid.columns[column].size
+
+
+@torch.no_grad()
+def analyse(model: CompressionModel, samples: NDArray[Any], grid: Grid) -> list[Tensor]:
+    """Latents [1, M, h, w] of every tile, in raster order.
+
+    ``samples`` uint8 or uint16 [H, W, 1 or 3]; grey goes in as three equal planes.
+    """
+    return [_analyse_tile(model, samples, grid, row, column) for row, column in grid]
+
+
+def _analyse_tile(model: CompressionModel, samples: NDArray[Any], grid: Grid, row: Span, column: Span) -> Tensor:
+    top, bottom, left, right = (
+        edge * grid.stride for edge in (row.outer_start, row.outer_stop, column.outer_start, column.outer_stop)
+    )
+    # Of the border that only fills up to the model's multiple, the last row and column of samples must be at hand.
+    first_y, first_x = min(top, grid.height - 1), min(left, grid.width - 1)
+    patch = np.ascontiguousarray(samples[first_y:bottom, first_x:right].transpose(2, 0, 1))
+    x = torch.from_numpy(patch.astype(np.float32) / np.float32(np.iinfo(samples.dtype).max))[None]
+    fill_y, fill_x = bottom - first_y - x.shape[2], right - first_x - x.shape[3]
+    x = F.pad(x, (0, fill_x, 0, fill_y), mode="replicate")[:, :, top - first_y :, left - first_x :]
+    latent = model.g_a(x.expand(-1, 3, -1, -1))
+    return latent[:, :, row.inner, column.inner].contiguous()
+
+
+@torch.no_grad()
+def synthesise(
+    model: CompressionModel,
+    latent_of: Callable[[int, int], Tensor],
+    grid: Grid,
+    region: tuple[int, int, int, int],
+    planes: int,
+    bit_depth: int,
+) -> NDArray[Any]:
+    """Samples of a region, from ``latent_of(row, column)`` of the tiles it needs, each asked for once.
+
+    Parameters
+    ----------
+    region : (x, y, width, height) in pixels, inside the picture
+    planes : 3, or 1 for grey, which is the mean of the model's three
+    bit_depth : 8 or 16
+
+    Returns
+    -------
+    uint8 or uint16 [height, width, planes]
+    """
+    x, y, width, height = region
+    out = np.empty((height, width, planes), np.uint8 if bit_depth == 8 else np.uint16)
+    rows, columns = grid.touching(*region)
+    held: dict[tuple[int, int], Tensor] = {}
+    for row in rows:
+        near_rows = range(max(row - 1, 0), min(row + 2, len(grid.rows)))
+        held = {place: latent for place, latent in held.items() if place[0] in near_rows}
+        for column in columns:
+            near_columns = range(max(column - 1, 0), min(column + 2, len(grid.columns)))
+            for place in [(r, c) for r in near_rows for c in near_columns if (r, c) not in held]:
+                held[place] = latent_of(*place)
+            joined = torch.cat([torch.cat([held[r, c] for c in near_columns], 3) for r in near_rows], 2)
+            tile = _synthesise_tile(model, joined, grid, row, column)
+            top, left = grid.rows[row].start * grid.stride, grid.columns[column].start * grid.stride
+            # The part of the region that this tile covers, in the tile's and in the region's coordinates.
+            y0, y1 = max(y, top), min(y + height, top + tile.shape[1])
+            x0, x1 = max(x, left), min(x + width, left + tile.shape[2])
+            pixels = _to_samples(tile[:, y0 - top : y1 - top, x0 - left : x1 - left], planes, out.dtype)
+            out[y0 - y : y1 - y, x0 - x : x1 - x] = pixels
+    return out
+
+
+def _synthesise_tile(model: CompressionModel, joined: Tensor, grid: Grid, row: int, column: int) -> Tensor:
+    """Pixels [3, h, w] of one tile; ``joined`` holds its latents and those of all its neighbours."""
+    spans = grid.rows[row], grid.columns[column]
+    origins = grid.rows[max(row - 1, 0)].start, grid.columns[max(column - 1, 0)].start
+    outer = [slice(span.outer_start - origin, span.outer_stop - origin) for span, origin in zip(spans, origins, strict=True)]
+    pixels = model.g_s(joined[:, :, outer[0], outer[1]])[0]
+    inner = [slice(span.inner.start * grid.stride, span.inner.stop * grid.stride) for span in spans]
+    return pixels[:, inner[0], inner[1]]
+
+
+def _to_samples(pixels: Tensor, planes: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    peak = np.iinfo(dtype).max
+    if planes == 1:
+        pixels = pixels.mean(0, keepdim=True)
+    rounded = (pixels.clamp(0, 1) * peak).round().permute(1, 2, 0)
+    return rounded.numpy().astype(dtype)

@@ -12,11 +12,11 @@ from . import backends, errors, rans64
 from .cdf import CdfTable, pmf_to_quantized_cdf
 
 if TYPE_CHECKING:
-    from . import codec, eval, metrics, models, quantize, train
+    from . import codec, eval, image, metrics, models, quantize, train
 
 __version__ = "0.1.0"
 
-_LAZY = ("codec", "eval", "metrics", "models", "quantize", "train")
+_LAZY = ("codec", "eval", "image", "metrics", "models", "quantize", "train")
 
 __all__ = ["CdfTable", "backends", "errors", "pmf_to_quantized_cdf", "rans64", *_LAZY]
 

@@ -6,8 +6,9 @@ Memory, beside the picture itself: to encode, its latents (2 bytes a pixel for 1
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -33,6 +34,7 @@ __all__ = ["DEFAULT_MODEL", "Decoded", "decode", "decode_all", "encode"]
 DEFAULT_MODEL = "vbr-mean"
 DEFAULT_QUALITY = 50
 TILE_LOG2 = 10
+_MAX_TILE_PIXELS = 2048 * 2048
 
 ImageLike: TypeAlias = "Picture | NDArray[Any] | Image.Image | str | os.PathLike[str]"
 ModelLike: TypeAlias = "str | os.PathLike[str] | CompressionModel"
@@ -173,30 +175,41 @@ def decode_all(
     """As :func:`decode`, with the colour profile, the header and the list of what was lost."""
     container = unpack(blob, strict=strict, limits=limits or Limits())
     header = container.header
-    _check_layers(layers, header.num_layers)
-    region = roi or (0, 0, header.width, header.height)
-    _check_region(region, header)
+    _check_layers(layers, header)
+    region = (0, 0, header.width, header.height) if roi is None else _checked_region(roi, header)
+    _check_tile(header)
     coder = _coder_for(header, model)
     grid = _grid(header, coder.model)
     lost = list(container.damaged)
+
+    def spoilt(row: int, column: int, fault: str) -> None:
+        text = f"layer 0 tile {row * header.tiles_x + column}: {fault}"
+        if strict:
+            raise BitstreamError(text)
+        lost.append(text)
 
     def latent_of(row: int, column: int) -> torch.Tensor:
         shape = latent_shape(coder.model, grid, row, column)
         chunk = container.layers[0][row * header.tiles_x + column]
         try:
             if chunk is not None:
-                return coder.model.decode_tile(chunk, shape, header.gain_index)
+                return _decoded_tile(coder.model, chunk, shape, header.gain_index)
         except BitstreamError as error:
-            if strict:
-                raise
-            lost.append(f"layer 0 tile {row * header.tiles_x + column}: {error}")
+            spoilt(row, column, str(error))
         return torch.zeros(1, coder.model.latent_channels, *shape)
 
     planes = 3 if header.channels > 2 else 1
-    samples = synthesise(coder.model, latent_of, grid, region, planes, header.bit_depth)
+    samples = synthesise(coder.model, latent_of, grid, region, planes, header.bit_depth, spoilt)
     samples = _join_alpha(samples, container, region, lost, strict)
     picture = Picture(samples, container.ancillary.get(ICC_PROFILE))
     return Decoded(picture, header, tuple(lost))
+
+
+def _decoded_tile(model: CompressionModel, chunk: bytes, shape: tuple[int, int], gain_index: int) -> torch.Tensor:
+    latent = model.decode_tile(chunk, shape, gain_index)
+    if not bool(torch.isfinite(latent).all()):
+        raise BitstreamError("latents that are not finite: damaged stream")
+    return latent
 
 
 def _rate_choice(
@@ -205,13 +218,14 @@ def _rate_choice(
     if sum(choice is not None for choice in (quality, gain, target_bytes)) > 1:
         raise ValueError("give one of quality, gain and target_bytes, not several")
     if target_bytes is not None:
-        if target_bytes < 1:
-            raise ValueError(f"target_bytes must be positive, got {target_bytes}")
-        return lambda at: largest_within(at, NUM_GAINS, target_bytes)
+        budget = operator.index(target_bytes)
+        if budget < 1:
+            raise ValueError(f"target_bytes must be positive, got {budget}")
+        return lambda at: largest_within(at, NUM_GAINS, budget)
     if gain is not None:
         index = nearest_gain_index(gain)
     else:
-        quality = DEFAULT_QUALITY if quality is None else quality
+        quality = DEFAULT_QUALITY if quality is None else operator.index(quality)
         if not 0 <= quality <= 100:
             raise ValueError(f"quality must lie in [0, 100], got {quality}")
         index = round(quality / 100 * (NUM_GAINS - 1))
@@ -255,9 +269,7 @@ def _join_alpha(
 
 
 def _grid(header: Header, model: CompressionModel) -> Grid:
-    return Grid(
-        header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2
-    )
+    return Grid(header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2)
 
 
 def _with_gain(header: Header, gain_index: int) -> Header:
@@ -293,15 +305,28 @@ def _coder_for(header: Header, model: ModelLike | None) -> _Coder:
     return coder
 
 
-def _check_layers(layers: str | int, num_layers: int) -> None:
-    if layers in ("all", "base"):
-        return
-    if not isinstance(layers, int) or isinstance(layers, bool) or not 1 <= layers <= num_layers:
-        raise ValueError(f'layers must be "all", "base" or a number from 1 to {num_layers}, got {layers!r}')
+def _check_layers(layers: str | int, header: Header) -> None:
+    number = {"all": header.num_layers, "base": 1}.get(layers, layers) if isinstance(layers, str) else layers
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= header.num_layers:
+        raise ValueError(f'layers must be "all", "base" or a number from 1 to {header.num_layers}, got {layers!r}')
+    if number > 1:
+        raise BitstreamError(f"no model here decodes more than the base of this file's {header.num_layers} layers")
 
 
-def _check_region(region: tuple[int, int, int, int], header: Header) -> None:
+def _checked_region(roi: Sequence[int], header: Header) -> tuple[int, int, int, int]:
+    region = tuple(operator.index(number) for number in roi)
+    if len(region) != 4:
+        raise ValueError(f"roi must be (x, y, width, height), got {region}")
     x, y, width, height = region
     inside = 0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height
     if not inside:
         raise ValueError(f"roi must lie inside {header.width} x {header.height} pixels, got {region}")
+    return region
+
+
+def _check_tile(header: Header) -> None:
+    """No limit of the container's bounds what a tile's activations take: hundreds of times its samples."""
+    tile = 1 << header.tile_log2
+    pixels = min(tile, header.width) * min(tile, header.height)
+    if pixels > _MAX_TILE_PIXELS:
+        raise BitstreamError(f"a tile of {pixels} pixels passes the limit of {_MAX_TILE_PIXELS}")

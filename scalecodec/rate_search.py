@@ -11,8 +11,8 @@ _CLOSE = 0.98  # a file this near to its budget is near enough
 def largest_within(encode: Callable[[int], bytes], num_settings: int, budget: int) -> bytes:
     """The result of ``encode(i)``, ``i`` in [0, num_settings), that is largest but not over ``budget`` bytes.
 
-    Sizes must grow with ``i``, near enough to exponentially for the search to be short: it interpolates log size between
-    the two ends of its bracket, and stops at 98 % of the budget.
+    Sizes must grow with ``i``, near enough to exponentially for the search to be short: it interpolates log size
+    between the two ends of its bracket, and stops at 98 % of the budget.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 HALO = 2
 
@@ -55,11 +56,11 @@ class Grid:
             for start in range(0, total, step)
         ]
 
-    @property
+    @cached_property
     def rows(self) -> list[Span]:
         return self._spans(self.height)
 
-    @property
+    @cached_property
     def columns(self) -> list[Span]:
         return self._spans(self.width)
 

@@ -51,6 +51,7 @@ def synthesise(
     region: tuple[int, int, int, int],
     planes: int,
     bit_depth: int,
+    spoilt: Callable[[int, int, str], None],
 ) -> NDArray[Any]:
     """Samples of a region, from ``latent_of(row, column)`` of the tiles it needs, each asked for once.
 
@@ -59,6 +60,8 @@ def synthesise(
     region : (x, y, width, height) in pixels, inside the picture
     planes : 3, or 1 for grey, which is the mean of the model's three
     bit_depth : 8 or 16
+    spoilt : called with row, column and reason where latents that no encoder makes overflow the network; unless it
+        raises, infinite pixels of that tile become black or white, and NaN black
 
     Returns
     -------
@@ -81,8 +84,11 @@ def synthesise(
             # The part of the region that this tile covers, in the tile's and in the region's coordinates.
             y0, y1 = max(y, top), min(y + height, top + tile.shape[1])
             x0, x1 = max(x, left), min(x + width, left + tile.shape[2])
-            pixels = _to_samples(tile[:, y0 - top : y1 - top, x0 - left : x1 - left], planes, out.dtype)
-            out[y0 - y : y1 - y, x0 - x : x1 - x] = pixels
+            pixels = tile[:, y0 - top : y1 - top, x0 - left : x1 - left]
+            if not bool(torch.isfinite(pixels).all()):
+                spoilt(row, column, "pixels that are not finite, by this tile's latents or its neighbours'")
+                pixels = torch.nan_to_num(pixels)  # what a cast makes of NaN is not defined
+            out[y0 - y : y1 - y, x0 - x : x1 - x] = _to_samples(pixels, planes, out.dtype)
     return out
 
 
@@ -90,7 +96,9 @@ def _synthesise_tile(model: CompressionModel, joined: Tensor, grid: Grid, row: i
     """Pixels [3, h, w] of one tile; ``joined`` holds its latents and those of all its neighbours."""
     spans = grid.rows[row], grid.columns[column]
     origins = grid.rows[max(row - 1, 0)].start, grid.columns[max(column - 1, 0)].start
-    outer = [slice(span.outer_start - origin, span.outer_stop - origin) for span, origin in zip(spans, origins, strict=True)]
+    outer = [
+        slice(span.outer_start - start, span.outer_stop - start) for span, start in zip(spans, origins, strict=True)
+    ]
     pixels = model.g_s(joined[:, :, outer[0], outer[1]])[0]
     inner = [slice(span.inner.start * grid.stride, span.inner.stop * grid.stride) for span in spans]
     return pixels[:, inner[0], inner[1]]

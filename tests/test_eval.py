@@ -119,13 +119,17 @@ def test_our_own_ladder_calls_the_codec(monkeypatch: pytest.MonkeyPatch) -> None
         calls.append((model, gain))
         return samples.tobytes()
 
-    stand_in = SimpleNamespace(encode=encode, decode=lambda data: np.frombuffer(data, np.uint8).reshape(2, 2, 3))
+    def decode(data: bytes, *, model: str) -> Samples:
+        calls.append((model, 0.0))
+        return np.frombuffer(data, np.uint8).reshape(2, 2, 3)
+
+    stand_in = SimpleNamespace(encode=encode, decode=decode)
     monkeypatch.setitem(vars(scalecodec), "codec", stand_in)
     rungs = evaluation.scalecodec_ladder("some-model", gains=(0.5, 1.0))
     assert [(rung.label, rung.setting) for rung in rungs] == [("some-model", 0.5), ("some-model", 1.0)]
     samples = photograph(2, 2)
     assert np.array_equal(rungs[1].decode(rungs[1].encode(samples)), samples)
-    assert calls == [("some-model", 1.0)]
+    assert calls == [("some-model", 1.0), ("some-model", 0.0)]
     assert {rung.label for rung in evaluation.scalecodec_ladder(label="ours")} == {"ours"}
     with pytest.raises(ValueError, match="at least one gain"):
         evaluation.scalecodec_ladder(gains=())

@@ -1,10 +1,10 @@
 """The anchors: JPEG, WebP, JPEG 2000 and AVIF as Pillow ships them, each at its best settings for RGB PSNR.
 
-Surprise first: defaults would make weak anchors. Bjontegaard deltas between mean curves of six Kodak pictures: JPEG
-2000 without its colour transform (Pillow's default) is 3.7 dB worse; AVIF loses 0.4 dB in its default tuning, 0.4 dB
-at speed 6 instead of 4, 0.5 dB in 4:2:0; WebP loses 0.1 dB at method 4. JPEG is the other way round: 4:2:0 beats
-4:4:4, by 0.4 dB, and 4:2:2 at every rate under 2.5 bits per pixel. `jpeg-flat` is JPEG with one step for all
-frequencies: 0.8 dB better, but made for no eye and nobody's default, so the field draws `jpeg`.
+Surprise first: defaults would make weak anchors. Bjontegaard deltas of mean curves, six Kodak pictures: JPEG 2000
+without its colour transform (Pillow's default) is 3.7 dB worse; AVIF loses 0.4 dB in its default tuning, 0.4 dB at
+speed 6 instead of 4, 0.5 dB in 4:2:0; WebP loses 0.1 dB at method 4. JPEG is the other way round: 4:2:0 beats 4:4:4 by
+0.4 dB, and 4:2:2 at every rate under 2.5 bits per pixel. `jpeg-flat` is JPEG with one step for all frequencies: over
+all 24 pictures 9 % less rate at equal PSNR and 19 % more at equal MS-SSIM, so the field draws `jpeg`.
 """
 
 from __future__ import annotations

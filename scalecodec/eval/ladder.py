@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ def scalecodec_ladder(
     Parameters
     ----------
     model : str
-        A name of the zoo or a path, as `scalecodec.codec.encode` takes it.
+        A name of the zoo or the path of a weight file, as `scalecodec.codec` takes it.
     gains : sequence of float
         1 / step, one a rung.
     label : str, optional
@@ -59,10 +59,6 @@ def scalecodec_ladder(
     from scalecodec import codec  # loads torch
 
     return tuple(
-        Rung(label or model, gain, partial(codec.encode, model=model, gain=gain), partial(_decode, codec.decode))
+        Rung(label or model, gain, partial(codec.encode, model=model, gain=gain), partial(codec.decode, model=model))
         for gain in gains
     )
-
-
-def _decode(decode: Callable[[bytes], Any], data: bytes) -> Samples:
-    return np.asarray(decode(data))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from .losses import LAMBDA_MAX
+# Lagrangian at unit gain: the highest of the eight levels of arXiv:2402.18930 (loss: bpp + lambda * 255^2 * MSE).
+LAMBDA_MAX = 0.18
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from scalecodec.image import read
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff"}
 
@@ -19,6 +21,18 @@ def image_paths(folder: str | Path) -> list[Path]:
     if not paths:
         raise ValueError(f"{folder}: no image files found (wanted one of {', '.join(sorted(_SUFFIXES))})")
     return paths
+
+
+def read_rgb(path: str | Path) -> NDArray[np.uint8]:
+    """Picture file to uint8 [H, W, 3]: grey goes into all three planes, alpha is left out, 16 bits are rounded to 8.
+
+    Errors are those of :func:`scalecodec.image.read`; they name the file.
+    """
+    samples = read(path).samples
+    if samples.dtype == np.uint16:
+        samples = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    planes = samples.shape[2]
+    return samples[:, :, :3] if planes > 2 else np.repeat(samples[:, :, :1], 3, axis=2)
 
 
 class RandomCrops(Dataset[Tensor]):
@@ -34,20 +48,16 @@ class RandomCrops(Dataset[Tensor]):
     ) -> None:
         self.paths = image_paths(folder)
         self.crop, self.length, self.seed, self.first = crop, length, seed, first
-        self._cache: dict[int, np.ndarray] = {}
+        self._cache: dict[int, NDArray[np.uint8]] = {}
         self._room = cache_bytes
 
     def __len__(self) -> int:
         return self.length
 
-    def _image(self, number: int) -> np.ndarray:
+    def _image(self, number: int) -> NDArray[np.uint8]:
         image = self._cache.get(number)
         if image is None:
-            try:
-                with Image.open(self.paths[number]) as file:
-                    image = np.asarray(file.convert("RGB"))
-            except (OSError, SyntaxError) as error:  # Pillow rarely says which file
-                raise ValueError(f"{self.paths[number]}: damaged image: {error}") from error
+            image = read_rgb(self.paths[number])
             if image.nbytes <= self._room:
                 self._room -= image.nbytes
                 self._cache[number] = image

@@ -179,6 +179,6 @@ def _row(trainer: Trainer, window: list[tuple[float, float, float]], steps: int,
         "bpp": bpp,
         "psnr_db": None if mse is None else psnr_of(mse),
         "learning_rate": trainer.optimizer.param_groups[0]["lr"],
-        "crops_per_second": steps * trainer.config.batch * trainer.here.size / elapsed,
+        "crops_per_second": steps * trainer.config.batch * trainer.here.size / max(elapsed, 1e-6),
         "seconds_left": trainer.seconds * (1 / done - 1),
     }

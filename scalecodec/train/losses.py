@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Lagrangian at unit gain: the highest of the eight levels of arXiv:2402.18930 (loss: bpp + lambda * 255^2 * MSE).
-LAMBDA_MAX = 0.18
+from .config import LAMBDA_MAX
 
 
 @dataclass(frozen=True)

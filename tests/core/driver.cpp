@@ -30,6 +30,7 @@ int allocations_until_failure = 0;
 }  // namespace driver
 
 void* operator new(std::size_t size) {
+  if (size >> 30) throw std::bad_alloc();  // no part of the core needs a gigabyte here
   if (driver::allocations_until_failure > 0 && --driver::allocations_until_failure == 0)
     throw std::bad_alloc();
   if (void* block = std::malloc(size ? size : 1)) return block;

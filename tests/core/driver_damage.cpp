@@ -224,7 +224,7 @@ void test_flips(Random& random, std::size_t num_symbols, int num_streams, int fl
 
 /// Bytes of chance behind a valid state; more of them than the indexes need, or fewer.
 void test_garbage(Random& random) {
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 5000; ++i) {
     const Tables tables = random_tables(random, 1 + random.below(8), 1 + random.spread(9));
     for (int k = 0; k < 40; ++k) {
       Bytes stream(4 * (2 + random.below(40)));
@@ -249,8 +249,8 @@ void test_damage(Random& random) {
   test_hostile_indexes(random);
   test_symbol_range(random);
   test_output_range(random);
-  test_flips(random, 16, 4000, 50);
-  test_flips(random, 200, 400, 250);
+  test_flips(random, 16, 16000, 50);
+  test_flips(random, 200, 800, 250);
   test_garbage(random);
 }
 

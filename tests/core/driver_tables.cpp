@@ -5,6 +5,11 @@
 #include "driver.hpp"
 #include "rans.hpp"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 namespace driver {
 
 void random_row(Random& random, std::size_t symbols, std::int32_t* row) {
@@ -100,6 +105,34 @@ void test_table_statuses() {
   check_refused(Status::kTableOffset, 2, [](Tables& t) { t.offset[2] = 2147483646; });
   check_refused(Status::kOk, 0, [](Tables& t) { t.offset[1] = std::numeric_limits<std::int32_t>::max(); });
   check_refused(Status::kOk, 0, [](Tables& t) { t.offset[0] = std::numeric_limits<std::int32_t>::min(); });
+}
+
+/// 2^31 symbols are one too many. They would fill 8 GiB; here one row of 2^16 is mapped 2^15 times.
+void test_too_wide() {
+#if defined(__linux__) && \
+    !defined(__SANITIZE_ADDRESS__)  // five times slower there, and a matter of counting only
+  constexpr std::size_t kTables = 32768, kWidth = 65 * 1024, kRowBytes = kWidth * sizeof(std::int32_t);
+  const int file = memfd_create("row", 0);
+  std::vector<std::int32_t> row(kWidth);
+  for (std::size_t i = 0; i <= 65536; ++i) row[i] = static_cast<std::int32_t>(i);
+  bool mapped = write(file, row.data(), kRowBytes) == static_cast<ssize_t>(kRowBytes);
+  void* const rows =
+      mmap(nullptr, kTables * kRowBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  mapped &= rows != MAP_FAILED;
+  for (std::size_t i = 0; i < kTables && mapped; ++i) {
+    void* const place = static_cast<char*>(rows) + i * kRowBytes;
+    mapped = mmap(place, kRowBytes, PROT_READ, MAP_SHARED | MAP_FIXED, file, 0) == place;
+  }
+  const std::vector<std::int32_t> cdf_length(kTables, 65537), offset(kTables);
+  CdfTable table;
+  const std::int32_t* cdf = static_cast<const std::int32_t*>(rows);
+  if (mapped)
+    CHECK(table.build(cdf, kTables, kWidth, cdf_length.data(), offset.data()).status ==
+          Status::kTableTooWide);
+  if (!mapped) std::printf("too many symbols: not tested, the system maps no more memory\n");
+  if (rows != MAP_FAILED) munmap(rows, kTables * kRowBytes);
+  close(file);
+#endif
 }
 
 /// Every accessor against the cdf itself, and the search from `first_value` for every slot.
@@ -219,6 +252,7 @@ void test_pmf_statuses() {
 void test_tables(Random& random) {
   test_encode_step(random);
   test_table_statuses();
+  test_too_wide();
   test_layouts(random);
   test_pmf_oracle(random);
   test_pmf_statuses();

@@ -1,0 +1,5 @@
+"""The command line: ``scalecodec COMMAND``."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,53 @@
+"""scalecodec decode: a .scl file to a picture."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .terminal import add_json, show
+
+
+def _layers(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    x, y, width, height = (int(part) for part in text.split(","))
+    return x, y, width, height
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("decode", help="decode a .scl file into a picture")
+    parser.add_argument("file", help=".scl file")
+    parser.add_argument("-o", "--output", help="the suffix names the format; default: the file's name with .png")
+    parser.add_argument("--layers", type=_layers, default="all", help='"all", "base" or a number of layers')
+    parser.add_argument("--roi", type=_region, metavar="X,Y,W,H", help="decode this rectangle only, in pixels")
+    parser.add_argument("--lenient", action="store_true", help="decode what is left of a damaged file")
+    parser.add_argument("-m", "--model", help="name or weight file, where the zoo does not have the file's model")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from .. import codec, image
+
+    blob = Path(options.file).read_bytes()
+    decoded = codec.decode_all(
+        blob, layers=options.layers, roi=options.roi, strict=not options.lenient, model=options.model
+    )
+    output = Path(options.output or Path(options.file).with_suffix(".png"))
+    image.write(output, decoded.picture)
+    for fault in decoded.damaged:
+        print(f"scalecodec: {options.file}: {fault}", file=sys.stderr)
+    height, width, channels = decoded.picture.samples.shape
+    result = {
+        "output": str(output),
+        "width": width,
+        "height": height,
+        "channels": channels,
+        "bit_depth": decoded.header.bit_depth,
+        "damaged": list(decoded.damaged),
+    }
+    show(options, result, f"{output}: {width} x {height}, {channels} channels of {result['bit_depth']} bits")

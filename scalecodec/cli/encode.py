@@ -1,0 +1,47 @@
+"""scalecodec encode: a picture to a .scl file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .terminal import add_json, show
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("encode", help="code a picture into a .scl file")
+    parser.add_argument("picture", help="PNG (8 or 16 bits), JPEG, WebP, AVIF, JPEG 2000, TIFF, BMP, ...")
+    parser.add_argument("-o", "--output", help="default: the picture's name with .scl")
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("-q", "--quality", type=int, help="0 (smallest) to 100 (best); default 50")
+    rate.add_argument("-g", "--gain", type=float, help="1 / quantizer step, 0.0884 to 1.399")
+    rate.add_argument("-b", "--target-bytes", type=int, help="largest file not above this many bytes")
+    parser.add_argument("-m", "--model", default=None, help="name in the zoo or weight file (default: vbr-mean)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from .. import codec, container, image
+
+    picture = image.read(options.picture)
+    blob = codec.encode(
+        picture,
+        options.model or codec.DEFAULT_MODEL,
+        quality=options.quality,
+        gain=options.gain,
+        target_bytes=options.target_bytes,
+    )
+    output = Path(options.output or Path(options.picture).with_suffix(".scl"))
+    container.write_atomic(output, blob)
+    height, width = picture.samples.shape[:2]
+    gain_index = container.unpack(blob).header.gain_index
+    result = {
+        "output": str(output),
+        "bytes": len(blob),
+        "bits_per_pixel": 8 * len(blob) / (height * width),
+        "width": width,
+        "height": height,
+        "gain_index": gain_index,
+    }
+    show(options, result, f"{output}: {len(blob)} bytes, {result['bits_per_pixel']:.3f} bits per pixel")

@@ -1,0 +1,77 @@
+"""scalecodec train: train a model on a folder of photographs; several processes under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from .terminal import add_json, clock, progress, show
+
+_HELP = {
+    "model": "name of the model",
+    "channels": "channels inside the transforms (N)",
+    "latent_channels": "channels of the latent (M)",
+    "steps": "updates in all",
+    "minutes": "end by the clock where that comes first (0: do not)",
+    "batch": "crops a process and step",
+    "crop": "side of a crop in pixels, a multiple of 64",
+    "learning_rate": "peak learning rate",
+    "warmup": "steps of linear warm-up",
+    "lambda_max": "Lagrangian at gain 1",
+    "clip_norm": "gradient norm to clip at",
+    "precision": "float32, bfloat16 or auto",
+    "workers": "processes that load pictures, 0: none",
+    "seed": "seed of weights, crops, gains and noise",
+    "log_every": "steps a row of the log",
+    "checkpoint_every": "steps a checkpoint",
+}
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a model, or go on with a run",
+        description="Train on a folder of photographs. The same OUT again resumes. Several GPUs or processes: "
+        "torchrun --nproc-per-node N -m scalecodec train DATA OUT",
+    )
+    parser.add_argument("data", help="folder of pictures")
+    parser.add_argument("out", help="folder for checkpoint, log, weights and plot")
+    from ..train.config import TrainConfig
+
+    for field in fields(TrainConfig):
+        if field.name in _HELP:
+            name = "--" + field.name.replace("_", "-")
+            parser.add_argument(name, type=type(field.default), default=field.default, help=_HELP[field.name])
+    parser.add_argument("--validate", help="folder of pictures for the R-D curve at the end (default: the data's)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..train import TrainConfig, train
+
+    settings = {field.name: getattr(options, field.name) for field in fields(TrainConfig)}
+    model = train(TrainConfig(**settings), _progress)
+    if model is None:  # one of torchrun's other processes
+        return
+    from .. import models
+    from ..train.curve import draw_curve, rd_curve
+
+    models.freeze(model)
+    out = Path(options.out)
+    weights = out / f"{options.model}.safetensors"
+    models.save_weights(model, weights)
+    points = rd_curve(model, options.validate or options.data)
+    draw_curve(points, out / "rate_distortion.png")
+    lines = [f"gain {point['gain']:.3f}  {point['bpp']:.4f} bpp  {point['psnr_db']:.2f} dB" for point in points]
+    show(options, {"weights": str(weights), "points": points}, "\n".join([*lines, str(weights)]))
+
+
+def _progress(row: dict[str, Any]) -> None:
+    progress(
+        row["done"],
+        f"step {row['step']}  {row['bpp']:.3f} bpp  {row['psnr_db']:.2f} dB  "
+        f"{row['crops_per_second']:.0f} crops/s  {clock(row['seconds_left'])} left",
+    )

@@ -1,0 +1,269 @@
+"""Training runs: they end, resume to the very weights, skip bad steps, and share the work as one process would."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from scalecodec.gains import GAIN_TABLE
+from scalecodec.train import TrainConfig, loop, train
+from scalecodec.train.data import RandomCrops
+
+CHECKPOINT = ("checkpoint.safetensors", "checkpoint.json")
+ROW = {"step", "done", "loss", "bpp", "psnr_db", "learning_rate", "crops_per_second", "seconds_left", "skipped"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)  # the sums of a gradient, and so the weights' last bits, depend on it
+    yield
+    torch.set_num_threads(threads)
+    torch.set_rng_state(state)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for number, size in enumerate([(90, 70), (64, 64), (20, 100)]):
+        coarse = Image.fromarray(rng.integers(0, 256, (5, 4, 3), dtype=np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(path / f"{number}.png")
+    return path
+
+
+def config(folder, out, **changes):
+    small = {"channels": 4, "latent_channels": 6, "steps": 12, "batch": 2, "crop": 64, "warmup": 3}
+    small |= {"precision": "float32", "log_every": 5, "checkpoint_every": 4, "learning_rate": 1e-3}
+    return TrainConfig(data=str(folder), out=str(out), **small | changes)
+
+
+def strict_rows(out):
+    """Rows of the log; JSON has no NaN, whatever Python says."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in (Path(out) / "log.jsonl").read_text().splitlines()]
+
+
+def weights(out):
+    return {name: tensor for name, tensor in load_file(Path(out) / CHECKPOINT[0]).items() if name.startswith("model.")}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.fixture(scope="module")
+def whole_run(folder, tmp_path_factory):
+    """An uninterrupted run; no pickle is made or read in it."""
+    out = tmp_path_factory.mktemp("run") / "new" / "folder"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("save", "load"):
+            patch.setattr(torch, name, lambda *args, **kwargs: pytest.fail("pickle"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        model = train(config(folder, out))
+        torch.set_num_threads(threads)
+    return out, model
+
+
+def test_a_run_leaves_a_log_a_checkpoint_and_a_model(whole_run):
+    out, model = whole_run
+    assert sorted(os.listdir(out)) == sorted([*CHECKPOINT, "log.jsonl"])
+    rows = strict_rows(out)
+    assert [row["step"] for row in rows] == [5, 10, 12]
+    for row in rows:
+        assert row.keys() == ROW
+        assert row["skipped"] == 0
+        assert all(math.isfinite(value) for value in row.values())
+        assert min(row["bpp"], row["loss"], row["learning_rate"], row["crops_per_second"]) > 0
+    assert rows[-1]["done"] == 1
+    assert rows[-1]["seconds_left"] == 0
+    assert rows[0]["learning_rate"] > rows[-1]["learning_rate"]
+    scalars = json.loads((out / CHECKPOINT[1]).read_text())
+    assert scalars["step"] == 12
+    assert scalars["config"]["channels"] == 4
+    assert not model.training
+    x = torch.rand(1, 3, 64, 64)
+    assert model.decompress(**model.compress(x, gain=0.5))["x_hat"].shape == x.shape
+    trained = {name: tensor for name, tensor in weights(out).items() if "parameters" not in name}
+    fresh = loop.create("vbr-mean", channels=4, latent_channels=6).state_dict()
+    assert trained.keys() == {f"model.{name}" for name in fresh}
+    assert trained["model.entropy_bottleneck.quantiles"].tolist() == [[[-10, 0, 10]]] * 4
+
+
+@pytest.mark.parametrize("killed_at", [7, 8, 12])
+def test_a_killed_run_resumes_to_the_very_weights(folder, whole_run, tmp_path, killed_at):
+    def kill(row):
+        if row["step"] == killed_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config(folder, tmp_path, log_every=1), kill)
+    saved = json.loads((tmp_path / CHECKPOINT[1]).read_text())["step"]
+    assert saved == (killed_at - 1) // 4 * 4
+    torch.manual_seed(99)
+    torch.rand(5)  # whatever else the process does
+    rows = []
+    train(config(folder, tmp_path, log_every=1), rows.append)
+    assert [row["step"] for row in rows] == list(range(saved + 1, 13))
+    assert equal(weights(tmp_path), weights(whole_run[0]))
+    moments = [load_file(Path(out) / CHECKPOINT[0]) for out in (tmp_path, whole_run[0])]
+    assert equal(*moments)
+    before = (tmp_path / "log.jsonl").read_text()
+    assert train(config(folder, tmp_path)) is not None  # nothing is left to do
+    assert (tmp_path / "log.jsonl").read_text() == before
+    assert equal(weights(tmp_path), weights(whole_run[0]))
+
+
+@pytest.mark.parametrize("newer", CHECKPOINT)
+def test_a_torn_pair_of_checkpoint_files_is_refused(folder, tmp_path, newer):
+    train(config(folder, tmp_path, steps=4))
+    shutil.copytree(tmp_path, tmp_path / "old")
+    train(config(folder, tmp_path, steps=8))
+    (older,) = set(CHECKPOINT) - {newer}
+    shutil.copy(tmp_path / "old" / older, tmp_path / older)
+    with pytest.raises(ValueError, match="different steps"):
+        train(config(folder, tmp_path, steps=8))
+
+
+def test_workers_draw_what_the_process_itself_would(folder, whole_run, tmp_path):
+    train(config(folder, tmp_path, workers=1))
+    assert equal(weights(tmp_path), weights(whole_run[0]))
+
+
+@pytest.mark.parametrize("log_every", [1, 3])
+def test_minutes_end_the_run_and_its_schedule(folder, tmp_path, monkeypatch, log_every):
+    clock = iter(range(10**6))  # a second a look
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    settings = config(folder, tmp_path, steps=10_000, minutes=4 / 60, warmup=0, log_every=log_every)
+    train(settings)
+    rows = strict_rows(tmp_path)
+    assert [row["done"] for row in rows] == [0.25, 0.5, 0.75, 1]
+    assert [row["step"] for row in rows] == [log_every * n for n in range(1, 5)]
+    assert [row["seconds_left"] for row in rows] == pytest.approx([3, 2, 1, 0])
+    share = [row["learning_rate"] / 1e-3 for row in rows]
+    cosine = [0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2 for done in (0, 0.25, 0.5, 0.75)]
+    assert share == pytest.approx(cosine, rel=0.02)
+    train(settings)
+    assert strict_rows(tmp_path) == rows
+
+
+def test_a_step_with_a_bad_gradient_is_skipped_and_counted(folder, whole_run, tmp_path, monkeypatch):
+    plain = RandomCrops.__getitem__
+    trained = []
+
+    def damaged(self, index):
+        item = plain(self, index)
+        return item * math.nan if self.first + index in (10, 23) else item  # batches of two: steps 6 and 12
+
+    monkeypatch.setattr(RandomCrops, "__getitem__", damaged)
+    original = loop.Trainer.train_step
+
+    def noted(self, x):
+        before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        result, norm = original(self, x)
+        trained.append(not equal(before, self.model.state_dict()))
+        assert trained[-1] == math.isfinite(norm)
+        return result, norm
+
+    monkeypatch.setattr(loop.Trainer, "train_step", noted)
+    train(config(folder, tmp_path, log_every=6))
+    assert trained == [step not in (6, 12) for step in range(1, 13)]
+    rows = strict_rows(tmp_path)
+    assert [row["skipped"] for row in rows] == [1, 2]
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path).values())
+
+    monkeypatch.setattr(RandomCrops, "__getitem__", lambda self, index: plain(self, index) * math.nan)
+    train(config(folder, tmp_path / "none", steps=2))
+    assert [(row["loss"], row["bpp"], row["psnr_db"], row["skipped"]) for row in strict_rows(tmp_path / "none")] == [
+        (None, None, None, 2)
+    ]
+
+
+RANK = """
+import sys, types
+from itertools import count
+import torch
+from safetensors.torch import save_file
+from scalecodec.train import TrainConfig, loop
+
+torch.set_num_threads(1)
+first, save, step = [], loop.Trainer.save, loop.Trainer.train_step
+looks = count(1)
+
+def noted_step(self, x):
+    first.append(x)
+    loop.time.monotonic = lambda: next(looks) * (1 + self.here.rank)  # a second a look here, two there
+    return step(self, x)
+
+def noted_save(self):
+    save(self)
+    weights = {f"model.{name}": tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+    gain_seed = torch.tensor(torch.initial_seed())
+    save_file({**weights, "first": first[0], "seed": gain_seed}, f"{sys.argv[2]}/rank{self.here.rank}.safetensors")
+
+loop.time = types.SimpleNamespace(monotonic=lambda: 0)
+loop.Trainer.train_step, loop.Trainer.save = noted_step, noted_save
+model = loop.train(TrainConfig(
+    data=sys.argv[1], out=sys.argv[2], channels=4, latent_channels=6, steps=1000, minutes=0.1, batch=2, crop=64,
+    warmup=0, precision="float32", log_every=1, checkpoint_every=3, learning_rate=1e-3,
+))
+print("model" if model is not None else "none", flush=True)
+"""
+
+
+def test_two_processes_keep_equal_weights_and_draw_different_crops(folder, tmp_path):
+    script, out = tmp_path / "rank.py", tmp_path / "run"
+    script.write_text(RANK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [*command, str(script), str(folder), str(out)], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(done.stdout.split()) == ["model", "none"]
+    rows = strict_rows(out)
+    assert [row["step"] for row in rows] == list(range(1, 7)), "the main process's clock ends the run: 6 of its seconds"
+    ranks = [load_file(out / f"rank{rank}.safetensors") for rank in (0, 1)]
+    firsts, seeds = [rank.pop("first") for rank in ranks], [rank.pop("seed") for rank in ranks]
+    assert equal(*ranks)
+    assert equal(ranks[0], weights(out))
+    assert seeds[0] != seeds[1]
+    crops = RandomCrops(folder, 64, 4)
+    assert torch.equal(firsts[0], torch.stack([crops[0], crops[2]]))
+    assert torch.equal(firsts[1], torch.stack([crops[1], crops[3]]))
+    assert rows[0]["loss"] != rows[1]["loss"]
+
+
+def test_gains_and_noise_follow_from_the_step(folder, tmp_path, monkeypatch):
+    seen = []
+
+    def forward(self, x, gain):
+        seen.append((gain, torch.rand(1).item()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scalecodec.models.MeanScaleHyperprior.forward", forward)
+    here = loop.World(0, 1, torch.device("cpu"))
+    for rank, step, seed in ((0, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        trainer = loop.Trainer(config(folder, tmp_path, seed=seed), here)
+        trainer.step, trainer.here = step, loop.World(rank, 1, here.device)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train_step(torch.rand(8, 3, 64, 64))
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert len({noise for _, noise in seen}) == len({tuple(gain.tolist()) for gain, _ in seen}) == 4
+    assert all(float(one) in {float(np.float32(gain)) for gain in GAIN_TABLE} for gains, _ in seen for one in gains)

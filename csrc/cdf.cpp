@@ -83,7 +83,6 @@ Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::siz
   rows_.reserve(num_tables);
   intervals_.reserve(symbols);
   steps_.reserve(symbols);
-  buckets_.reserve(num_tables << 8);
   for (std::size_t i = 0; i < num_tables; ++i)
     append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
   return {};
@@ -91,23 +90,26 @@ Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::siz
 
 void CdfTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t offset) {
   TableRow row{};
-  row.base = static_cast<std::uint32_t>(intervals_.size());
+  // build() has reserved: these stay where they are.
+  row.intervals = intervals_.data() + intervals_.size();
+  row.steps = steps_.data() + steps_.size();
   row.escape = static_cast<std::uint32_t>(length - 2);
   row.offset = offset;
+  row.mode_start = 1u << kPrecision;
   std::uint32_t widest = 0;
   for (std::uint32_t value = 0; value + 1 < length; ++value) {
     const std::uint32_t start = static_cast<std::uint32_t>(cdf[value]);
     const std::uint32_t end = static_cast<std::uint32_t>(cdf[value + 1]);
     intervals_.push_back({static_cast<std::uint16_t>(start), static_cast<std::uint16_t>(end - start - 1)});
     steps_.emplace_back(start, end - start);
-    if (end - start > widest) {
+    if (end - start > widest && value != row.escape) {
       widest = end - start;
-      row.mode = value;
-      row.mode_interval = intervals_.back();
+      row.mode_start = start;
+      row.mode_last = widest - 1;
+      row.mode_symbol = static_cast<std::int32_t>(value) + offset;
     }
-    // Every bucket whose first slot lies in this interval starts its search here.
     for (std::uint32_t bucket = (start + 255) >> 8; bucket << 8 < end; ++bucket)
-      buckets_.push_back(static_cast<std::uint16_t>(value));
+      row.buckets[bucket] = static_cast<std::uint16_t>(value);
   }
   rows_.push_back(row);
 }

@@ -20,13 +20,18 @@ struct Interval {
   std::uint16_t last;  // freq - 1: 65536 fits
 };
 
-/// One table: where its intervals are, what its symbols mean, and its most probable interval.
+/// One table. What decoding reads on its slow path hangs on this one address: nothing to chase from `CdfTable` down.
 struct TableRow {
-  std::uint32_t base;    // index of the first interval
+  // For the widest interval, the mode, which is tried first. No slot is in it where the mode is the escape.
+  std::uint32_t mode_start;
+  std::uint32_t mode_last;  // freq - 1
+  std::int32_t mode_symbol;
+
+  std::int32_t offset;  // symbol = value + offset
   std::uint32_t escape;  // value of the escape symbol, the last one
-  std::int32_t offset;   // symbol = value + offset
-  std::uint32_t mode;    // value of the widest interval
-  Interval mode_interval;
+  const Interval* intervals;
+  const EncodeStep* steps;
+  std::uint16_t buckets[256];  // for slots [256 b, 256 b + 256): the value that holds the first of them
 };
 
 /// All tables of one model, in the layouts that the coders read.
@@ -37,15 +42,12 @@ class CdfTable {
   Result build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                const std::int32_t* cdf_length, const std::int32_t* offset);
 
+  CdfTable() = default;
+  CdfTable(const CdfTable&) = delete;  // rows point into the vectors
+  CdfTable& operator=(const CdfTable&) = delete;
+
   std::size_t num_tables() const { return rows_.size(); }
   const TableRow& row(std::size_t index) const { return rows_[index]; }
-  const EncodeStep* steps(const TableRow& row) const { return steps_.data() + row.base; }
-  const Interval* intervals(const TableRow& row) const { return intervals_.data() + row.base; }
-
-  /// A value at or before the one that holds `slot`: the first that reaches into the slot's bucket of 256.
-  std::uint32_t first_value(std::size_t index, std::uint32_t slot) const {
-    return buckets_[index << 8 | slot >> 8];
-  }
 
  private:
   void append(const std::int32_t* cdf, std::size_t length, std::int32_t offset);
@@ -53,7 +55,6 @@ class CdfTable {
   std::vector<TableRow> rows_;
   std::vector<Interval> intervals_;
   std::vector<EncodeStep> steps_;
-  std::vector<std::uint16_t> buckets_;
 };
 
 }  // namespace scalecodec

@@ -157,7 +157,7 @@ void Rans64Encoder::put_block(const std::int32_t* symbols, const std::int32_t* i
     const TableRow& row = table.row(static_cast<std::size_t>(indexes[i]));
     const Located located = locate(symbols[i], row);
     if (located.value == row.escape) pusher.put_escaped(located.escaped);
-    pusher.put(table.steps(row)[located.value]);
+    pusher.put(row.steps[located.value]);
   }
   position_ = static_cast<std::size_t>(pusher.next - buffer_.data());
   state_ = pusher.x;
@@ -215,27 +215,27 @@ Status Rans64Decoder::get_block(const std::int32_t* indexes, std::size_t count, 
   const std::uint8_t* next = next_;
   const std::uint8_t* const end = end_;
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t index = static_cast<std::size_t>(indexes[i]);
-    const TableRow& row = table.row(index);
+    const TableRow& row = table.row(static_cast<std::size_t>(indexes[i]));
     const std::uint32_t slot = x & ((1u << kPrecision) - 1);
     // Most symbols are their table's mode: predicting that keeps the look-up out of the chain of states.
-    std::uint32_t value = row.mode, start = row.mode_interval.start, last = row.mode_interval.last;
-    if (slot - start > last) {
-      const Interval* intervals = table.intervals(row);
-      value = table.first_value(index, slot);
-      while (slot - intervals[value].start > intervals[value].last) ++value;
-      start = intervals[value].start;
-      last = intervals[value].last;
+    const std::uint32_t slot_in_mode = slot - row.mode_start;
+    const bool is_mode = slot_in_mode <= row.mode_last;
+    std::uint32_t value = row.escape;
+    if (is_mode) {
+      x = advance(x, slot_in_mode, row.mode_last + 1);
+    } else {
+      value = row.buckets[slot >> 8];
+      Interval interval = row.intervals[value];
+      while (slot - interval.start > interval.last) interval = row.intervals[++value];
+      x = advance(x, slot - interval.start, interval.last + 1u);
     }
-    x = advance(x, slot - start, last + 1u);
     if (x < kStateLow) {
       if (next == end) return done = i, Status::kStreamShort;
       x = x << kWordBits | load_word(next);
       next += kWordBytes;
     }
-    if (value != row.escape) {
-      // build() has checked that value + offset fits.
-      symbols[i] = static_cast<std::int32_t>(value) + row.offset;
+    if (is_mode || value != row.escape) {
+      symbols[i] = is_mode ? row.mode_symbol : static_cast<std::int32_t>(value) + row.offset;
       continue;
     }
     state_ = x;

@@ -43,8 +43,9 @@ class CdfTable {
                const std::int32_t* cdf_length, const std::int32_t* offset);
 
   CdfTable() = default;
-  CdfTable(const CdfTable&) = delete;  // rows point into the vectors
-  CdfTable& operator=(const CdfTable&) = delete;
+  // Rows point into the vectors: moving keeps those, copying would not.
+  CdfTable(CdfTable&&) = default;
+  CdfTable& operator=(CdfTable&&) = default;
 
   std::size_t num_tables() const { return rows_.size(); }
   const TableRow& row(std::size_t index) const { return rows_[index]; }

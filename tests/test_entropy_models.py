@@ -273,7 +273,8 @@ def test_autocast_and_narrow_inputs_leave_likelihoods_in_full_precision():
     expected = prior(y.float())[1], prior.loss(), model(y.float(), scales)[1]
     with torch.autocast("cpu", torch.bfloat16):
         got = prior(y.float())[1], prior.loss(), model(y.float(), scales)[1]
-        assert prior(y)[1].dtype == torch.float32
+    for training in (False, True):
+        assert prior(y, training=training)[1].dtype == torch.float32
     assert all(torch.equal(one, other) for one, other in zip(expected, got, strict=True))
 
 

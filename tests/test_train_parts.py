@@ -83,7 +83,7 @@ def test_decoded_images_stay_within_the_budget(folder, monkeypatch):
     sizes = sorted(read_rgb(path).nbytes for path in image_paths(folder))
     reads = []
     monkeypatch.setattr("scalecodec.train.data.read_rgb", lambda path: reads.append(path) or read_rgb(path))
-    for budget, stay in ((0, 0), (sizes[0] + sizes[1], 2), (10**9, 4)):
+    for budget, stay in ((0, 0), (sizes[2], 2), (10**9, 4)):
         crops, free = RandomCrops(folder, 64, 99, cache_bytes=budget), RandomCrops(folder, 64, 99)
         reads.clear()
         first = [crops[i] for i in range(30)]

@@ -41,7 +41,9 @@ def contact_sheet(columns: Sequence[Column]) -> NDArray[Any]:
         for row, (name, samples) in enumerate((("scalecodec", ours), ("JPEG", jpeg))):
             y = row * (_SIDE + _LABEL)
             title = label if number == 0 else f"{name}, {label}"
-            draw.text((x + 6, y + 4), title if samples is not None else f"JPEG cannot go down to {label}", "black", font)
+            draw.text(
+                (x + 6, y + 4), title if samples is not None else f"JPEG cannot go down to {label}", "black", font
+            )
             if samples is not None:
                 sheet.paste(Image.fromarray(_centre(samples)), (x, y + _LABEL))
     return np.asarray(sheet)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .terminal import add_json, show
+from .terminal import add_json, blaming, show
 
 
 def _layers(text: str) -> str | int:
@@ -14,14 +14,19 @@ def _layers(text: str) -> str | int:
 
 
 def _region(text: str) -> tuple[int, int, int, int]:
-    x, y, width, height = (int(part) for part in text.split(","))
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"wanted X,Y,W,H in pixels, got {text!r}") from None
     return x, y, width, height
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("decode", help="decode a .scl file into a picture")
     parser.add_argument("file", help=".scl file")
-    parser.add_argument("-o", "--output", help="the suffix names the format; default: the file's name with .png")
+    parser.add_argument(
+        "-o", "--output", help="the suffix names the format; default: the file's name with .png, if that is free"
+    )
     parser.add_argument("--layers", type=_layers, default="all", help='"all", "base" or a number of layers')
     parser.add_argument("--roi", type=_region, metavar="X,Y,W,H", help="decode this rectangle only, in pixels")
     parser.add_argument("--lenient", action="store_true", help="decode what is left of a damaged file")
@@ -31,13 +36,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from .. import codec, image
+    from scalecodec import codec, image
 
     blob = Path(options.file).read_bytes()
-    decoded = codec.decode_all(
-        blob, layers=options.layers, roi=options.roi, strict=not options.lenient, model=options.model
-    )
     output = Path(options.output or Path(options.file).with_suffix(".png"))
+    if options.output is None and output.exists():  # most often the very picture that was encoded
+        raise FileExistsError(f"{output} exists: name the output with -o to replace it")
+    with blaming(options.file):
+        decoded = codec.decode_all(
+            blob, layers=options.layers, roi=options.roi, strict=not options.lenient, model=options.model
+        )
     image.write(output, decoded.picture)
     for fault in decoded.damaged:
         print(f"scalecodec: {options.file}: {fault}", file=sys.stderr)

@@ -24,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _photograph(path: str | None) -> Any:
     """RGB samples, uint8 [H, W, 3]."""
-    from .. import image
+    from scalecodec import image
 
     if path is not None:
         samples = image.read(path).samples
@@ -34,13 +34,16 @@ def _photograph(path: str | None) -> Any:
     try:
         from skimage import data
     except ImportError as error:
-        raise ImportError("the demo's photograph comes with scikit-image: pip install 'scalecodec-core[demo]'") from error
+        raise ImportError(
+            "the demo's photograph comes with scikit-image: pip install 'scalecodec-core[demo]'"
+        ) from error
     return data.astronaut()
 
 
 def run(options: argparse.Namespace) -> None:
-    from .. import codec, image, metrics
-    from ..container import write_atomic
+    from scalecodec import codec, image, metrics
+    from scalecodec.container import write_atomic
+
     from .contact_sheet import contact_sheet, jpeg_of_size
 
     samples = _photograph(options.picture)
@@ -80,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _region(folder: Path, samples: Any, model: str) -> None:
     """A region decoded alone, from the middle quality's file."""
-    from .. import codec, image
+    from scalecodec import codec, image
 
     height, width = samples.shape[:2]
     region = (width // 4, 0, max(1, width // 2), max(1, height // 2))
@@ -89,11 +92,11 @@ def _region(folder: Path, samples: Any, model: str) -> None:
 
 
 def _text(rows: list[dict[str, Any]], folder: Path, name: str) -> str:
-    head = f"{name}\n{'quality':>7} {'bytes':>8} {'bpp':>7} {'PSNR':>7} {'JPEG, same size':>16} {'encode':>8} {'decode':>8}"
+    names = f"{'quality':>7} {'bytes':>8} {'bpp':>7} {'PSNR':>7} {'JPEG, same size':>16} {'encode':>8} {'decode':>8}"
     lines = [
         f"{row['quality']:>7} {row['bytes']:>8} {row['bits_per_pixel']:>7.3f} {row['psnr_db']:>7.2f} "
         + (f"{row['jpeg_psnr_db']:>16.2f}" if row["jpeg_psnr_db"] is not None else f"{'cannot':>16}")
         + f" {row['encode_seconds']:>6.2f} s {row['decode_seconds']:>6.2f} s"
         for row in rows
     ]
-    return "\n".join([head, *lines, f"pictures and files: {folder} (demo.png shows all)"])
+    return "\n".join([name, names, *lines, f"pictures and files: {folder} (demo.png shows all)"])

@@ -22,8 +22,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from .. import codec, container, image
+    from scalecodec import codec, container, image
 
+    output = Path(options.output or Path(options.picture).with_suffix(".scl"))
+    if output.exists() and output.samefile(options.picture):
+        raise ValueError(f"{output} is the picture itself: name another output with -o")
     picture = image.read(options.picture)
     blob = codec.encode(
         picture,
@@ -32,7 +35,6 @@ def run(options: argparse.Namespace) -> None:
         gain=options.gain,
         target_bytes=options.target_bytes,
     )
-    output = Path(options.output or Path(options.picture).with_suffix(".scl"))
     container.write_atomic(output, blob)
     height, width = picture.samples.shape[:2]
     gain_index = container.unpack(blob).header.gain_index

@@ -12,7 +12,10 @@ _ANCHORS = ("jpeg", "webp", "jpeg2000", "avif")
 
 
 def _gains(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"wanted numbers with commas between them, got {text!r}") from None
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,8 +31,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from .. import eval as evaluation
-    from ..container import write_atomic
+    from scalecodec import eval as evaluation
+    from scalecodec.container import write_atomic
 
     ladder = evaluation.scalecodec_ladder(options.model, *([options.gains] if options.gains else []))
     label = ladder[0].label

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .terminal import add_json, show
+from .terminal import add_json, blaming, show
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,11 +16,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from .. import container, models
-    from ..gains import GAIN_TABLE
+    from scalecodec import container, models
+    from scalecodec.gains import GAIN_TABLE
 
     blob = Path(options.file).read_bytes()
-    content = container.unpack(blob, strict=False)
+    with blaming(options.file):
+        content = container.unpack(blob, strict=False)
     header = content.header
     result = {
         "bytes": len(blob),
@@ -37,7 +38,9 @@ def run(options: argparse.Namespace) -> None:
         "layers": [[len(chunk) if chunk is not None else None for chunk in layer] for layer in content.layers],
         "tile": 1 << header.tile_log2,
         "ancillary": {
-            {container.ALPHA: "alpha", container.ICC_PROFILE: "icc_profile"}[kind]: len(chunk) if chunk else None
+            {container.ALPHA: "alpha", container.ICC_PROFILE: "icc_profile"}[kind]: len(chunk)
+            if chunk is not None
+            else None
             for kind, chunk in content.ancillary.items()
         },
         "damaged": list(content.damaged),

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from .. import __version__
-from ..errors import ScalecodecError
+from scalecodec import __version__
+from scalecodec.errors import ScalecodecError
+
 from . import decode, demo, encode, evaluate, info, train
 
+_OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)  # torch has no type for both
 _COMMANDS = (demo, encode, decode, info, train, evaluate)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would put the usage before it."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scalecodec", description="Learned image coding on a fast entropy coder.")
+    parser = _Parser(prog="scalecodec", description="Learned image coding on a fast entropy coder.")
     parser.add_argument("--version", action="version", version=f"scalecodec {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
@@ -34,7 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (ScalecodecError, ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        print(f"scalecodec: {text}", file=sys.stderr)
-        return 2
+        return _failed(str(error) or type(error).__name__)
+    except RuntimeError as error:
+        if not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        return _failed(f"not enough memory: {error}")
     return 0
+
+
+def _failed(text: str) -> int:
+    print(f"scalecodec: {' '.join(text.split())}", file=sys.stderr)
+    return 2

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from scalecodec.errors import BitstreamError
+
+
+@contextmanager
+def blaming(path: str) -> Iterator[None]:
+    """Put the file's name before what is wrong with its content."""
+    try:
+        yield
+    except BitstreamError as error:
+        raise BitstreamError(f"{path}: {error}") from error
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +29,16 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def show(options: argparse.Namespace, result: Any, text: str) -> None:
     """Print ``result`` as JSON where that was asked for, else ``text``."""
-    print(json.dumps(result, indent=1) if options.json else text)
+    print(json.dumps(_finite(result), indent=1, allow_nan=False) if options.json else text)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity, which is what the PSNR of two equal pictures is: null."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def progress(done: float, text: str) -> None:
@@ -30,5 +52,6 @@ def progress(done: float, text: str) -> None:
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    return time.strftime("%H:%M:%S", time.gmtime(max(0.0, seconds)))
+    """Hours, minutes and seconds; a day is 24 hours more."""
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"

@@ -38,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("data", help="folder of pictures")
     parser.add_argument("out", help="folder for checkpoint, log, weights and plot")
-    from ..train.config import TrainConfig
+    from scalecodec.train.config import TrainConfig
 
     for field in fields(TrainConfig):
         if field.name in _HELP:
@@ -50,14 +50,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..train import TrainConfig, train
+    from scalecodec.train import TrainConfig, train
 
     settings = {field.name: getattr(options, field.name) for field in fields(TrainConfig)}
     model = train(TrainConfig(**settings), _progress)
     if model is None:  # one of torchrun's other processes
         return
-    from .. import models
-    from ..train.curve import draw_curve, rd_curve
+    from scalecodec import models
+    from scalecodec.train.curve import draw_curve, rd_curve
 
     models.freeze(model)
     out = Path(options.out)

@@ -27,5 +27,8 @@ def create(name: str, **config: int) -> CompressionModel:
 
 
 def name_of(model: CompressionModel) -> str:
-    """The name under which :func:`create` knows the model's class."""
-    return next(name for name, model_class in MODELS.items() if type(model) is model_class)
+    """The name under which :func:`create` knows the model's class; ValueError where there is none."""
+    for name, model_class in MODELS.items():
+        if type(model) is model_class:
+            return name
+    raise ValueError(f"{type(model).__name__} is none of the classes of {', '.join(MODELS)}")

@@ -9,20 +9,25 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..atomic import write_atomic
-from ..errors import BitstreamError
+from scalecodec.atomic import write_atomic
+from scalecodec.entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+from scalecodec.errors import BitstreamError
+
 from .base import CompressionModel
-from .classes import MODELS, create, name_of
+from .classes import create, name_of
 
 _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
-_MAX_CHANNELS = 4096
+_SIZED_BY_WEIGHTS = (_CDF, _LENGTH, "_offset", "scale_table")
+_MAX_CHANNELS = 640  # twice that of any published model of this kind; what a hostile file can ask for stays below 1 GB
+_MAX_TABLE_ENTRIES = 1 << 24  # with the padding that a file leaves out
 
 
 def freeze(model: CompressionModel) -> None:
@@ -36,23 +41,30 @@ def freeze(model: CompressionModel) -> None:
 
 
 def save_weights(model: CompressionModel, path: str | os.PathLike[str]) -> None:
-    """Write a frozen model (:func:`freeze`); the file is replaced whole or not at all."""
-    state = model.state_dict()
-    tensors = {}
-    for name, tensor in state.items():
-        if name.endswith(_CDF):
-            tensor = _packed_rows(tensor, state[name.removesuffix(_CDF) + _LENGTH])
-        elif tensor.dim() == 4:
-            tensor = tensor.half()
-        tensors[name] = tensor.contiguous()
+    """Write a frozen model (:func:`freeze`); the file is replaced whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        The model is not frozen, has a weight that the file cannot hold, or is of no known class or size.
+    """
     metadata = {
         "format": _FORMAT,
         "model": name_of(model),
-        "config": json.dumps(model.config()),
+        "config": json.dumps(_checked_config(model.config())),
         "model_id": model.model_id().hex(),
         "table_id": model.table_id().hex(),
     }
-    write_atomic(path, save(tensors, metadata))
+    state = model.state_dict()
+    tensors = {}
+    for name, tensor in state.items():
+        stored = tensor.to(_stored_dtype(tensor))
+        if not torch.equal(stored.to(tensor.dtype), tensor) or not bool(stored.isfinite().all()):
+            raise ValueError(f"{name} is not finite, or not what the file would hold: freeze the model first")
+        if name.endswith(_CDF):
+            stored = _packed_rows(tensor, state[name.removesuffix(_CDF) + _LENGTH])
+        tensors[name] = stored.contiguous()
+    write_atomic(path, _in_order(save(tensors, metadata)))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -88,24 +100,74 @@ def load_weights(path: str | os.PathLike[str]) -> CompressionModel:
     """
     metadata = read_metadata(path)
     try:
-        model = create(metadata["model"], **_checked_config(metadata))
+        config = _checked_config(json.loads(metadata["config"]))
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        model = create(metadata["model"], **config)
+        _check_form(tensors, model.state_dict())
+        constants = {name: tensor.clone() for name, tensor in model.named_buffers() if not _sized_by_weights(name)}
         model.load_state_dict(_unpacked(tensors))
+        _check_values(model, constants)
+        ids = (model.model_id().hex(), model.table_id().hex())
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BitstreamError(f"{os.fspath(path)}: damaged weight file: {error}") from error
-    if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
-        raise BitstreamError(f"{os.fspath(path)}: damaged weight file: weights that are not finite")
-    ids = (model.model_id().hex(), model.table_id().hex())
     if ids != (metadata["model_id"], metadata["table_id"]):
         raise BitstreamError(f"{os.fspath(path)}: damaged weight file: its ids are {ids}, not what it says")
     return model.eval()
 
 
-def _checked_config(metadata: Mapping[str, str]) -> dict[str, int]:
-    if metadata["model"] not in MODELS:
-        raise ValueError(f"unknown model {metadata['model']!r}")
-    config = json.loads(metadata["config"])
+def _in_order(file: bytes) -> bytes:
+    """The same file with its metadata sorted: safetensors writes them in an order that differs from call to call."""
+    start = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[start:]
+
+
+def _stored_dtype(tensor: Tensor) -> torch.dtype:
+    if not tensor.is_floating_point():
+        return tensor.dtype
+    return torch.float16 if tensor.dim() == 4 else torch.float32
+
+
+def _sized_by_weights(name: str) -> bool:
+    return name.endswith(_SIZED_BY_WEIGHTS)
+
+
+def _check_form(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Every tensor of the file has the shape and type that the model stores: copying it in would cast others."""
+    if tensors.keys() != expected.keys():
+        raise ValueError(f"missing or unknown tensors: {', '.join(sorted(tensors.keys() ^ expected.keys()))}")
+    for name, tensor in tensors.items():
+        dtype = torch.uint16 if name.endswith(_CDF) else _stored_dtype(expected[name])
+        shape = (tensor.numel(),) if _sized_by_weights(name) else tuple(expected[name].shape)
+        if tensor.dtype != dtype or tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, wanted {dtype} {shape}")
+
+
+def _check_values(model: CompressionModel, constants: Mapping[str, Tensor]) -> None:
+    """What no id covers: buffers that are constants, and scales that fit their tables."""
+    for name, tensor in model.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} is not finite")
+        if name in constants and not torch.equal(tensor, constants[name]):
+            raise ValueError(f"{name} is not the constant it must be")
+    for module in model.modules():
+        wanted = None
+        if isinstance(module, EntropyBottleneck):
+            wanted = module.channels
+        elif isinstance(module, GaussianConditional):
+            scales = module.scale_table
+            wanted = scales.numel()
+            if not bool((scales > 0).all() and (scales.diff() > 0).all()):
+                raise ValueError("the scale table must ascend from above 0")
+        if isinstance(module, EntropyModel) and module.table.num_tables != wanted:
+            raise ValueError(f"{module.table.num_tables} coding tables, wanted {wanted}")
+
+
+def _checked_config(config: Any) -> dict[str, int]:
     if not isinstance(config, dict) or not all(type(n) is int and 0 < n <= _MAX_CHANNELS for n in config.values()):
         raise ValueError(f"config must hold sizes from 1 to {_MAX_CHANNELS}, got {config!r}")
     return config
@@ -122,6 +184,8 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         lengths = state[name.removesuffix(_CDF) + _LENGTH].tolist()
         if min(lengths, default=0) < 2:
             raise ValueError(f"{name}: a table needs at least one symbol")
+        if len(lengths) * max(lengths) > _MAX_TABLE_ENTRIES:
+            raise ValueError(f"{name}: {len(lengths)} tables of up to {max(lengths)} entries are too many")
         inner = state[name].to(torch.int32).split([n - 2 for n in lengths])
         cdf = torch.zeros(len(lengths), max(lengths), dtype=torch.int32)
         for row, values, n in zip(cdf, inner, lengths, strict=True):

@@ -135,31 +135,35 @@ void test_too_wide() {
 #endif
 }
 
-/// Every accessor against the cdf itself, and the search from `first_value` for every slot.
+/// Every interval, step and bucket against the cdf itself, and the mode: the widest interval but for the
+/// escape.
 void check_layout(const Tables& tables) {
   CHECK(tables.prepared.num_tables() == tables.num_tables);
   for (std::size_t index = 0; index < tables.num_tables; ++index) {
     const TableRow& row = tables.prepared.row(index);
     const std::size_t symbols = tables.num_symbols(index);
-    const Interval* intervals = tables.prepared.intervals(row);
-    const EncodeStep* steps = tables.prepared.steps(row);
     std::uint32_t widest = 0;
     bool same = row.escape == symbols - 1 && row.offset == tables.offset[index];
     for (std::uint32_t value = 0; value < symbols; ++value) {
-      const std::uint32_t freq = tables.freq(index, value),
-                          start = static_cast<std::uint32_t>(tables.row(index)[value]);
-      same &= intervals[value].start == start && intervals[value].last + 1u == freq;
-      same &= steps[value].limit() == State{freq} << 47 && steps[value].put(freq) == 65536 + start;
-      if (freq > tables.freq(index, widest)) widest = value;
-      for (std::uint32_t slot = start; slot < start + freq; ++slot) {
-        const std::uint32_t first = tables.prepared.first_value(index, slot);
-        const std::int32_t bucket = static_cast<std::int32_t>(slot & ~255u);
-        same &= tables.row(index)[first] <= bucket && bucket < tables.row(index)[first + 1];
-      }
+      const std::uint32_t freq = tables.freq(index, value);
+      const std::uint32_t start = static_cast<std::uint32_t>(tables.row(index)[value]);
+      same &= row.intervals[value].start == start && row.intervals[value].last + 1u == freq;
+      same &= row.steps[value].limit() == State{freq} << 47 && row.steps[value].put(freq) == 65536 + start;
+      if (value != row.escape && freq > tables.freq(index, widest)) widest = value;
     }
     CHECK(same);
-    CHECK(row.mode == widest && row.mode_interval.start == intervals[widest].start);
-    CHECK(row.mode_interval.last == intervals[widest].last);
+    bool found = true;
+    for (std::int32_t bucket = 0; bucket < 256; ++bucket) {
+      const std::int32_t* holder = tables.row(index) + row.buckets[bucket];
+      found &= holder[0] <= bucket * 256 && bucket * 256 < holder[1];
+    }
+    CHECK(found);
+    if (symbols == 1) {
+      CHECK(row.mode_start > 65535 && row.mode_last == 0);
+      continue;
+    }
+    CHECK(row.mode_start == row.intervals[widest].start && row.mode_last == row.intervals[widest].last);
+    CHECK(row.mode_symbol == static_cast<std::int64_t>(widest) + row.offset);
   }
 }
 

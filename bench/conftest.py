@@ -1,0 +1,51 @@
+"""Rivals where they can be imported, one thread for everybody, and what every measurement records."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+import scalecodec as sc
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def compressai() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own deprecations
+        compressai = pytest.importorskip("compressai", reason="run `python tests/install_compressai.py`")
+        pytest.importorskip("compressai.ans")
+        pytest.importorskip("compressai._CXX")
+    return compressai
+
+
+@pytest.fixture(scope="session")
+def constriction() -> ModuleType:
+    return pytest.importorskip("constriction")
+
+
+@pytest.fixture
+def record(benchmark: Any) -> Any:
+    """``record(num_symbols, num_bytes)``: costs a symbol and who made them, into the saved results."""
+
+    def put(num_symbols: int, num_bytes: int | None = None) -> None:
+        info = benchmark.extra_info
+        info["backend"] = sc.backends.active()
+        if num_bytes is not None:
+            info["bits_per_symbol"] = round(8 * num_bytes / num_symbols, 4)
+        if benchmark.stats:  # not under --benchmark-disable
+            info["ns_per_symbol"] = round(benchmark.stats.stats.median / num_symbols * 1e9, 3)
+
+    return put

@@ -13,6 +13,10 @@ import torch
 import scalecodec as sc
 
 
+def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
+    machine_info["scalecodec_backend"] = sc.backends.active()
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -38,11 +42,10 @@ def constriction() -> ModuleType:
 
 @pytest.fixture
 def record(benchmark: Any) -> Any:
-    """``record(num_symbols, num_bytes)``: costs a symbol and who made them, into the saved results."""
+    """``record(num_symbols, num_bytes)``: what a symbol costs, into the saved results."""
 
     def put(num_symbols: int, num_bytes: int | None = None) -> None:
         info = benchmark.extra_info
-        info["backend"] = sc.backends.active()
         if num_bytes is not None:
             info["bits_per_symbol"] = round(8 * num_bytes / num_symbols, 4)
         if benchmark.stats:  # not under --benchmark-disable

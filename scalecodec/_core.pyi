@@ -1,13 +1,14 @@
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class Table:
     def __init__(self, cdf: NDArray[np.int32], cdf_length: NDArray[np.int32], offset: NDArray[np.int32]) -> None: ...
 
 class Rans64Decoder:
-    def __init__(self, data: Buffer) -> None: ...
+    def __init__(self, data: Buffer | NDArray[np.uint8]) -> None: ...
     def decode(self, indexes: NDArray[np.integer], table: Table, out: NDArray[np.integer]) -> None: ...
     def finish(self) -> None: ...
 

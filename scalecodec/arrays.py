@@ -37,7 +37,7 @@ def as_integers(value: IntegerArray, name: str) -> NDArray[np.integer]:
     array = as_array(value, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must have an integer dtype, got {array.dtype}")
-    return np.require(array, array.dtype.newbyteorder("="), "CA")
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
 
 def as_output(value: IntegerArray, shape: tuple[int, ...]) -> NDArray[np.integer]:

@@ -193,7 +193,7 @@ def decode_all(
         chunk = container.layers[0][row * header.tiles_x + column]
         try:
             if chunk is not None:
-                return _decoded_tile(coder.model, chunk, shape, header.gain_index)
+                return coder.model.decode_tile(chunk, shape, header.gain_index)
         except BitstreamError as error:
             spoilt(row, column, str(error))
         return torch.zeros(1, coder.model.latent_channels, *shape)
@@ -203,13 +203,6 @@ def decode_all(
     samples = _join_alpha(samples, container, region, lost, strict)
     picture = Picture(samples, container.ancillary.get(ICC_PROFILE))
     return Decoded(picture, header, tuple(lost))
-
-
-def _decoded_tile(model: CompressionModel, chunk: bytes, shape: tuple[int, int], gain_index: int) -> torch.Tensor:
-    latent = model.decode_tile(chunk, shape, gain_index)
-    if not bool(torch.isfinite(latent).all()):
-        raise BitstreamError("latents that are not finite: damaged stream")
-    return latent
 
 
 def _rate_choice(

@@ -8,6 +8,7 @@ builds the same bits.
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 UNIT_GAIN_INDEX = 224
 NUM_GAINS = 256
@@ -36,7 +37,7 @@ def nearest_gain_index(gain: float) -> int:
     ValueError
         ``gain`` is not a finite number inside the table's range (half a step of slack at both ends).
     """
-    if isinstance(gain, bool) or not isinstance(gain, int | float) or not 0 < gain < math.inf:
+    if isinstance(gain, bool) or not isinstance(gain, Real) or not 0 < gain < math.inf:
         raise ValueError(f"gain must be a finite positive number, got {gain!r}")
     index = round(UNIT_GAIN_INDEX + _STEPS_PER_OCTAVE * math.log2(gain))
     if not 0 <= index < NUM_GAINS:

@@ -17,7 +17,8 @@ _HELP = {
     "minutes": "end by the clock where that comes first (0: do not)",
     "batch": "crops a process and step",
     "crop": "side of a crop in pixels, a multiple of 64",
-    "learning_rate": "peak learning rate",
+    "learning_rate": "peak learning rate of Adam, for all but convolution kernels",
+    "kernel_rate": "peak spectral norm of one update of a convolution kernel (Muon)",
     "warmup": "steps of linear warm-up",
     "lambda_max": "Lagrangian at gain 1",
     "clip_norm": "gradient norm to clip at",
@@ -57,14 +58,16 @@ def run(options: argparse.Namespace) -> None:
     if model is None:  # one of torchrun's other processes
         return
     from scalecodec import models
-    from scalecodec.train.curve import draw_curve, rd_curve
+    from scalecodec.eval import Point, report
+    from scalecodec.train.curve import rd_curve
 
     models.freeze(model)
     out = Path(options.out)
     weights = out / f"{options.model}.safetensors"
     models.save_weights(model, weights)
     points = rd_curve(model, options.validate or options.data)
-    draw_curve(points, out / "rate_distortion.png")
+    curve = [Point("estimated", p["gain"], 1, p["bpp"], p["psnr_db"], None, None, 0.0, 0.0) for p in points]
+    report.plot(curve, out / "rate_distortion.png")
     lines = [f"gain {point['gain']:.3f}  {point['bpp']:.4f} bpp  {point['psnr_db']:.2f} dB" for point in points]
     show(options, {"weights": str(weights), "points": points}, "\n".join([*lines, str(weights)]))
 

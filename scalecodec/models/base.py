@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..entropy_models import EntropyBottleneck, EntropyModel, GaussianConditional
+from ..entropy_models import TABLE_BUFFERS, EntropyBottleneck, EntropyModel, GaussianConditional
 
 ID_BYTES = 8
 
@@ -55,11 +55,12 @@ class CompressionModel(nn.Module):
         return torch.stack(losses).sum()
 
     def model_id(self) -> bytes:
-        """8 bytes: SHA-256 prefix over the names and float32 bits of all weights. O(parameters)."""
+        """8 bytes: SHA-256 prefix over the names and float32 bits of all that decides pixels; tables apart. O(size)."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.named_parameters()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.endswith(TABLE_BUFFERS):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
         return digest.digest()[:ID_BYTES]
 
     def table_id(self) -> bytes:
@@ -83,7 +84,10 @@ class CompressionModel(nn.Module):
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> CompressionModel:
-        """A model of the right size with these weights loaded."""
-        model = cls(**cls.config_of(state_dict))
-        model.load_state_dict(state_dict)
+        """A model of the right size with these weights loaded; ValueError where they are not such a model's."""
+        try:
+            model = cls(**cls.config_of(state_dict))
+            model.load_state_dict(state_dict)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"no state dict of a {cls.__name__}: {error}") from error
         return model

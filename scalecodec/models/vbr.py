@@ -82,8 +82,16 @@ class MeanScaleHyperprior(CompressionModel):
         -------
         dict
             ``x_hat`` [B, 3, H, W], not clamped; ``likelihoods``: ``y`` [B, M, H/16, W/16], ``z`` [B, N, H/64, W/64].
+
+        Raises
+        ------
+        ValueError
+            The shape of ``x`` or the gains are not such.
         """
+        self._check_input(x)
         gain = torch.as_tensor(gain, dtype=torch.float32, device=x.device).reshape(-1, 1, 1, 1)
+        if len(gain) not in (1, len(x)) or not bool((gain > 0).all()):
+            raise ValueError(f"gain must be one positive number or one an item of {len(x)}, got {gain.flatten().tolist()}")
         y = self.g_a(x).float()
         z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y).float())
         scales, means = self._scales_means(z_hat)
@@ -98,7 +106,7 @@ class MeanScaleHyperprior(CompressionModel):
         z_strings = self.entropy_bottleneck.compress(z)
         size = (z.shape[-2], z.shape[-1])
         # The decoder's very z, by the decoder's own path: both ends must see the same scales.
-        scales, means = self._decode_hyper(z_strings, size, gain_index)
+        scales, means = self._decode_hyper(z_strings, size, gain_index, ValueError)
         indexes = self.gaussian_conditional.build_indexes(scales)
         centred = (y - means) * GAIN_TABLE[gain_index]
         return self.gaussian_conditional.compress(centred, indexes), z_strings, size
@@ -113,19 +121,24 @@ class MeanScaleHyperprior(CompressionModel):
         BitstreamError
             A stream is damaged, or was made with other weights.
         """
-        scales, means = self._decode_hyper(z_strings, size, gain_index)
+        scales, means = self._decode_hyper(z_strings, size, gain_index, BitstreamError)
         indexes = self.gaussian_conditional.build_indexes(scales)
         symbols = self.gaussian_conditional.decompress(y_strings, indexes)
         return symbols / GAIN_TABLE[gain_index] + means
 
     def _decode_hyper(
-        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int
+        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, blame: type[ValueError]
     ) -> tuple[Tensor, Tensor]:
         """(scales times gain, means) that the hyper-latent gives."""
         scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size))
-        if not bool(torch.isfinite(scales).all()):
-            raise BitstreamError("the hyper-latent gives scales that are not finite: damaged stream or other weights")
+        if not bool((scales.isfinite() & means.isfinite()).all()):
+            raise blame("the hyper-latent gives scales or means that are not finite: damaged stream or weights")
         return scales * GAIN_TABLE[gain_index], means
+
+    def _check_input(self, x: Tensor) -> None:
+        multiple = self.downsampling_factor
+        if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape or x.shape[2] % multiple or x.shape[3] % multiple:
+            raise ValueError(f"x must be [B, 3, H, W] with sides that are multiples of {multiple}, got {tuple(x.shape)}")
 
     @torch.no_grad()
     def encode_tile(self, y: Tensor, gain_index: int) -> bytes:
@@ -139,7 +152,7 @@ class MeanScaleHyperprior(CompressionModel):
         if len(chunk) < _Z_LENGTH.size:
             raise BitstreamError(f"a chunk must hold {_Z_LENGTH.size} bytes at the least, got {len(chunk)}")
         (z_length,) = _Z_LENGTH.unpack_from(chunk)
-        streams = memoryview(chunk)[_Z_LENGTH.size :]
+        streams = chunk[_Z_LENGTH.size :]
         size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
         return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index)
 
@@ -149,6 +162,7 @@ class MeanScaleHyperprior(CompressionModel):
 
         ``x`` float [B, 3, H, W] in [0, 1], H and W multiples of 64; ``gain`` is taken to the nearest of the table's.
         """
+        self._check_input(x)
         gain_index = nearest_gain_index(gain)
         y_strings, z_strings, shape = self.encode_latent(self.g_a(x), gain_index)
         return {"strings": [y_strings, z_strings], "shape": shape, "gain_index": gain_index}
@@ -157,6 +171,11 @@ class MeanScaleHyperprior(CompressionModel):
     def decompress(
         self, strings: Sequence[Sequence[bytes]], shape: Sequence[int], gain_index: int = UNIT_GAIN_INDEX
     ) -> dict[str, Tensor]:
-        """``{"x_hat": float [B, 3, H, W] in [0, 1]}`` from what :meth:`compress` returned."""
+        """``{"x_hat": float [B, 3, H, W] in [0, 1]}`` from what :meth:`compress` returned.
+
+        ``shape`` decides what is allocated, 64 x 64 pixels an element and string: bound it where it comes from a file.
+        """
+        if len(strings) != 2 or len(shape) != 2:
+            raise ValueError(f"wanted two lists of strings (y, z) and a shape of two, got {len(strings)} and {shape}")
         y_hat = self.decode_latent(strings[0], strings[1], shape, check_gain_index(gain_index))
         return {"x_hat": self.g_s(y_hat).clamp(0, 1)}

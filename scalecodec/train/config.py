@@ -28,6 +28,7 @@ class TrainConfig:
     batch: int = 8
     crop: int = 128
     learning_rate: float = 5e-4
+    kernel_rate: float = 0.01
     warmup: int = 500
     lambda_max: float = LAMBDA_MAX
     clip_norm: float = 1.0

@@ -1,19 +1,17 @@
-"""The estimated rate-distortion curve of one model over whole pictures, and its plot."""
+"""The estimated rate-distortion curve of one model over whole pictures."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..gains import GAIN_TABLE
-from ..image import read
-from ..models import CompressionModel
-from .data import image_paths
+from scalecodec.gains import GAIN_TABLE
+from scalecodec.models import CompressionModel
+
+from .data import image_paths, read_rgb
 from .losses import psnr_of
 
 _GAIN_INDEXES = range(0, 256, 32)
@@ -21,7 +19,7 @@ _MAX_PICTURES = 24
 
 
 @torch.no_grad()
-def rd_curve(model: CompressionModel, folder: str | os.PathLike[str]) -> list[dict[str, float]]:
+def rd_curve(model: CompressionModel, folder: str | Path) -> list[dict[str, float]]:
     """Mean estimated rate and PSNR at eight gains, over the first 24 pictures of a folder.
 
     Returns
@@ -44,21 +42,8 @@ def rd_curve(model: CompressionModel, folder: str | os.PathLike[str]) -> list[di
 
 
 def _padded(path: Path, multiple: int) -> tuple[torch.Tensor, tuple[int, int]]:
-    samples = read(path).samples
-    x = torch.from_numpy(samples.astype(np.float32) / np.iinfo(samples.dtype).max).permute(2, 0, 1)[None, :3]
+    """A picture as float [1, 3, H, W], extended to the model's multiple, and its own height and width."""
+    x = torch.from_numpy(read_rgb(path).astype(np.float32) / 255).permute(2, 0, 1)[None]
     height, width = x.shape[2:]
-    return F.pad(x.expand(-1, 3, -1, -1), (0, -width % multiple, 0, -height % multiple), mode="replicate"), (height, width)
-
-
-def draw_curve(points: Sequence[dict[str, float]], path: str | os.PathLike[str]) -> None:
-    """Draw the points of :func:`rd_curve` as a PNG; ImportError names the extra where matplotlib is missing."""
-    from ..eval import report
-    from ..eval.rate_distortion import Point
-
-    report.plot(
-        [
-            Point("estimated", point["gain"], 1, point["bpp"], point["psnr_db"], None, None, 0.0, 0.0)
-            for point in points
-        ],
-        path,
-    )
+    fill = (0, -width % multiple, 0, -height % multiple)
+    return F.pad(x, fill, mode="replicate"), (height, width)

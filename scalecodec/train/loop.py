@@ -17,13 +17,12 @@ from torch.utils.data import DataLoader
 from scalecodec.gains import GAIN_TABLE, NUM_GAINS
 from scalecodec.models import CompressionModel, create
 
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, read_scalars, save_checkpoint
 from .config import TrainConfig
 from .data import RandomCrops
 from .distributed import World, world
 from .losses import RateDistortion, psnr_of, rate_distortion
-
-_FINAL_RATE_SHARE = 0.01  # the cosine ends at this share of the learning rate
+from .optimizers import make_optimizers, set_rates
 
 
 def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
@@ -33,15 +32,15 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
-def _learning_rate(config: TrainConfig, step: int, done: float) -> float:
-    """Linear warm-up, then half a cosine over ``done`` in [0, 1]."""
-    warm = min(1.0, (step + 1) / max(1, config.warmup))
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-    return config.learning_rate * warm * (_FINAL_RATE_SHARE + (1 - _FINAL_RATE_SHARE) * cosine)
+def _check_resumable(config: TrainConfig, saved: dict[str, Any]) -> None:
+    """A run may be made longer or logged otherwise; what it learns may not change half-way."""
+    for name in ("model", "channels", "latent_channels", "batch", "crop", "lambda_max", "seed"):
+        if saved[name] != getattr(config, name):
+            raise ValueError(f"{config.out} holds a run with {name} {saved[name]}, got {getattr(config, name)}")
 
 
 class Trainer:
-    """State of one run in one process: model, optimizer, step and clock."""
+    """State of one run in one process: model, optimizers, step and clock."""
 
     def __init__(self, config: TrainConfig, here: World) -> None:
         self.config, self.here = config, here
@@ -53,12 +52,13 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             # Quantiles are solved for at the end; no gradient reaches them.
             parameter.requires_grad_(not name.endswith("quantiles"))
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=config.learning_rate, fused=True)
+        self.optimizers = make_optimizers(self.model, config)
         self.dtype = _autocast_dtype(config.precision, here.device)
         self.step, self.seconds = 0, 0.0
         self.folder = Path(config.out)
-        if scalars := load_checkpoint(self.folder, self.model, self.optimizer):
+        if scalars := read_scalars(self.folder):
+            _check_resumable(config, scalars["config"])
+            load_checkpoint(self.folder, self.model, self.optimizers, scalars)
             self.step, self.seconds = scalars["step"], scalars["seconds"]
         self.parallel: nn.Module = here.wrap(self.model)
 
@@ -88,24 +88,24 @@ class Trainer:
         torch.manual_seed(self.config.seed * 1_000_003 + self.step * 1009 + self.here.rank)
         x = x.to(self.here.device, memory_format=torch.channels_last, non_blocking=True)
         gain = torch.tensor(GAIN_TABLE)[torch.randint(NUM_GAINS, (len(x),))].to(self.here.device)
-        rate = _learning_rate(self.config, self.step, self.done())
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
+        set_rates(self.optimizers, self.config, self.step, self.done())
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.here.device.type, self.dtype, enabled=self.dtype is not None):
             output = self.parallel(x, gain)
         result = rate_distortion(output, x, gain, self.config.lambda_max)
         result.loss.backward()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         if math.isfinite(norm):
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         return result, norm
 
     def save(self) -> None:
         """Checkpoint, from the main process."""
         if self.here.is_main:
             scalars = {"step": self.step, "seconds": self.seconds, "config": asdict(self.config)}
-            save_checkpoint(self.folder, self.model, self.optimizer, scalars)
+            save_checkpoint(self.folder, self.model, self.optimizers, scalars)
         self.here.barrier()
 
 
@@ -178,7 +178,7 @@ def _row(trainer: Trainer, window: list[tuple[float, float, float]], steps: int,
         "loss": loss,
         "bpp": bpp,
         "psnr_db": None if mse is None else psnr_of(mse),
-        "learning_rate": trainer.optimizer.param_groups[0]["lr"],
+        "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         "crops_per_second": steps * trainer.config.batch * trainer.here.size / max(elapsed, 1e-6),
         "seconds_left": trainer.seconds * (1 / done - 1),
     }

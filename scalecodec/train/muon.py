@@ -1,5 +1,6 @@
-"""Muon: momentum whose matrix is made orthogonal before it is applied (Jordan et al. 2024, "Muon: an optimizer for hidden
-layers in neural networks").
+"""Muon: momentum made orthogonal before it is applied.
+
+Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
 
 Photographs have most of their energy in low frequencies, so the gradients of an image transform live in few directions,
 and Adam, which scales entries and not directions, learns the fine detail last. An orthogonal update moves all alike.
@@ -21,7 +22,7 @@ _MOMENTUM = 0.95
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """The semi-orthogonal matrix nearest to ``matrix`` [rows, columns], roughly: singular values in about [0.7, 1.2]."""
+    """The semi-orthogonal matrix nearest to ``matrix`` [rows, columns], with singular values in about [0.7, 1.2]."""
     a, b, c = _COEFFICIENTS
     wide = matrix.shape[0] <= matrix.shape[1]
     x = (matrix if wide else matrix.T).bfloat16()

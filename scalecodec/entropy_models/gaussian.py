@@ -1,0 +1,65 @@
+"""The Gaussian conditional (arXiv:1802.01436, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scalecodec.cdf import CdfTable, default_scale_table
+from scalecodec.layers import LowerBound
+from scalecodec.quantize import build_indexes
+
+from .base import EntropyModel
+
+
+class GaussianConditional(EntropyModel):
+    """Gaussian of given scale and mean per element, convolved with a unit box (arXiv:1802.01436, section 3)."""
+
+    scale_table: Tensor
+    scale_bound: Tensor
+
+    def __init__(self, scale_table: Sequence[float] | None = None, scale_bound: float = 0.11) -> None:
+        super().__init__()
+        self.lower_bound_scale = LowerBound(scale_bound)
+        self.register_buffer("scale_table", torch.tensor(scale_table or (), dtype=torch.float32))
+        self.register_buffer("scale_bound", torch.tensor([float(scale_bound)]))
+
+    def update(self, scale_table: Tensor | None = None, force: bool = False) -> bool:
+        """Fill the table buffers for ``scale_table``; False where they stand already and not ``force``.
+
+        Parameters
+        ----------
+        scale_table : floats [num_tables], ascending, in (0, 10000]; by default the model's own, or where it has none
+            CompressAI's 64 scales
+
+        Raises
+        ------
+        ValueError
+            The scales are not such.
+        """
+        if self._offset.numel() > 0 and not force:
+            return False
+        if scale_table is None:
+            scale_table = self.scale_table if self.scale_table.numel() else default_scale_table()
+        scales = torch.as_tensor(scale_table, dtype=torch.float32).detach().clone()
+        self._set_table(CdfTable.gaussian(scales.cpu()))
+        self.scale_table = scales.to(self.scale_table.device)
+        return True
+
+    def build_indexes(self, scales: Tensor) -> Tensor:
+        """Table index of each scale: int32, same shape; see :func:`scalecodec.quantize.build_indexes`."""
+        return build_indexes(self.lower_bound_scale(scales), self.scale_table)
+
+    def forward(
+        self, inputs: Tensor, scales: Tensor, means: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Quantize ``inputs`` (noise in training, else rounding about ``means``); also the likelihoods."""
+        noisy = self.training if training is None else training
+        outputs = self.quantize(inputs, "noise" if noisy else "dequantize", means)
+        distance = (outputs if means is None else outputs - means).abs()
+        scales = self.lower_bound_scale(scales)
+        upper = torch.erfc((distance - 0.5) / scales * 2**-0.5)
+        lower = torch.erfc((distance + 0.5) / scales * 2**-0.5)
+        return outputs, self.likelihood_lower_bound(0.5 * (upper - lower))

@@ -1,0 +1,34 @@
+"""Which optimizer moves which weights, and how fast over the run."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .config import TrainConfig
+from .muon import Muon
+
+_FINAL_SHARE = 0.01  # the cosine ends at this share of the peak
+
+
+def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Adam for biases, normalization and entropy models; Muon for convolution kernels."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    kernels = [parameter for parameter in trained if parameter.dim() == 4]
+    others = [parameter for parameter in trained if parameter.dim() != 4]
+    return [
+        torch.optim.Adam(others, lr=config.learning_rate, fused=True),
+        Muon(kernels, lr=config.kernel_rate),
+    ]
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], config: TrainConfig, step: int, done: float) -> None:
+    """Linear warm-up over ``config.warmup`` steps, then half a cosine over ``done`` in [0, 1]."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    share = warm * (_FINAL_SHARE + (1 - _FINAL_SHARE) * cosine)
+    for optimizer, peak in zip(optimizers, (config.learning_rate, config.kernel_rate), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = peak * share

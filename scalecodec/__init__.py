@@ -18,7 +18,20 @@ __version__ = "0.1.0"
 
 _LAZY = ("codec", "eval", "image", "metrics", "models", "quantize", "train")
 
-__all__ = ["CdfTable", "backends", "errors", "pmf_to_quantized_cdf", "rans64", *_LAZY]
+__all__ = [
+    "CdfTable",
+    "backends",
+    "codec",
+    "errors",
+    "eval",
+    "image",
+    "metrics",
+    "models",
+    "pmf_to_quantized_cdf",
+    "quantize",
+    "rans64",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

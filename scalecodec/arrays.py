@@ -23,7 +23,7 @@ def as_array(value: IntegerArray, name: str) -> NDArray[Any]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.device.type != "cpu":
-            raise TypeError(f"{name} must be a dense CPU tensor, got layout {value.layout} on {value.device}; use .cpu()")
+            raise TypeError(f"{name} must be a dense CPU tensor, got {value.layout} on {value.device}; use .cpu()")
         if value.is_floating_point() or value.is_complex() or value.dtype is torch.bool:
             raise TypeError(f"{name} must have an integer dtype, got {value.dtype}")
         return value.detach().numpy()

@@ -10,7 +10,6 @@ import operator
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,11 +19,12 @@ from PIL import Image
 
 from . import image as image_files
 from .alpha import decode_alpha, encode_alpha
+from .coders import ModelLike, coder_for, coder_of
 from .container import ALPHA, ICC_PROFILE, Container, Header, Limits, pack, unpack
 from .errors import BitstreamError
 from .gains import NUM_GAINS, nearest_gain_index
 from .image import Picture
-from .models import CompressionModel, load, name_of_id
+from .models import CompressionModel
 from .rate_search import largest_within
 from .tiles import Grid
 from .transform import analyse, latent_shape, synthesise
@@ -37,7 +37,6 @@ TILE_LOG2 = 10
 _MAX_TILE_PIXELS = 2048 * 2048
 
 ImageLike: TypeAlias = "Picture | NDArray[Any] | Image.Image | str | os.PathLike[str]"
-ModelLike: TypeAlias = "str | os.PathLike[str] | CompressionModel"
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,6 @@ class Decoded:
     damaged: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Coder:
-    """A model and its ids, taken once: hashing the weights costs more than coding a small picture."""
-
-    model: CompressionModel
-    model_id: bytes
-    table_id: bytes
-
-
 def encode(
     image: ImageLike,
     model: ModelLike = DEFAULT_MODEL,
@@ -83,7 +73,7 @@ def encode(
         Alpha and colour profile are kept without loss.
     model : name in the zoo, path of a weight file, or model
     quality : 0 (smallest) to 100 (best), even steps of log gain; 50 where nothing else is given
-    gain : 1 / step of the latents' quantizer, 0.0884 to 1.399, taken to the nearest of the table's 256
+    gain : 1 / step of the latents' quantizer, 0.0632 to 1, taken to the nearest of the table's 256
     target_bytes : the largest file not above this many bytes is made, within 2 % of it wherever the gains reach that;
         about five encodings of the latents
 
@@ -103,7 +93,7 @@ def encode(
         The picture's or the weights' file is damaged.
     """
     picture = _as_picture(image)
-    coder = _coder(model)
+    coder = coder_of(model)
     samples, alpha = _split_alpha(picture.samples)
     ancillary = {}
     if alpha is not None:
@@ -178,7 +168,7 @@ def decode_all(
     _check_layers(layers, header)
     region = (0, 0, header.width, header.height) if roi is None else _checked_region(roi, header)
     _check_tile(header)
-    coder = _coder_for(header, model)
+    coder = coder_for(header, model)
     grid = _grid(header, coder.model)
     lost = list(container.damaged)
 
@@ -267,35 +257,6 @@ def _grid(header: Header, model: CompressionModel) -> Grid:
 
 def _with_gain(header: Header, gain_index: int) -> Header:
     return Header(**{**header.__dict__, "gain_index": gain_index})
-
-
-@lru_cache(maxsize=4)
-def _loaded(name_or_path: str, _modified: int | None) -> _Coder:
-    model = load(name_or_path)
-    return _Coder(model, model.model_id(), model.table_id())
-
-
-def _coder(model: ModelLike) -> _Coder:
-    if isinstance(model, CompressionModel):
-        return _Coder(model, model.model_id(), model.table_id())
-    path = os.fspath(model)
-    # A weight file that changed on disk is another model.
-    return _loaded(path, os.stat(path).st_mtime_ns if os.path.isfile(path) else None)
-
-
-def _coder_for(header: Header, model: ModelLike | None) -> _Coder:
-    if model is None:
-        model = name_of_id(header.model_id)
-        if model is None:
-            raise BitstreamError(f"this file needs model {header.model_id.hex()}, which the zoo does not have: name it")
-    coder = _coder(model)
-    for kind, wanted, got in (
-        ("model", header.model_id, coder.model_id),
-        ("tables", header.table_id, coder.table_id),
-    ):
-        if wanted != got:
-            raise BitstreamError(f"this file needs {kind} {wanted.hex()}, the model given has {got.hex()}")
-    return coder
 
 
 def _check_layers(layers: str | int, header: Header) -> None:

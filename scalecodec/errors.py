@@ -1,4 +1,4 @@
-"""The typed errors: who is to blame is in the type (data, table, machine); a caller's own fault is a plain ValueError or TypeError."""
+"""The typed errors: data, table and machine each have one; a caller's own fault is a plain ValueError or TypeError."""
 
 
 class ScalecodecError(Exception):

@@ -1,8 +1,8 @@
 """The frozen gain table: 256 log-spaced gains, so that a stream can carry its gain as one integer.
 
-``gain = 1 / step``. ``GAIN_TABLE[i] = 2 ** ((i - UNIT_GAIN_INDEX) / 64)``: 64 steps an octave, from 0.0884 to 1.3990,
-index 224 is exactly 1. The table is made of IEEE square roots and products only, both exactly rounded, so every machine
-builds the same bits.
+``gain = 1 / step``. ``GAIN_TABLE[i] = 2 ** ((i - UNIT_GAIN_INDEX) / 64)``: 64 steps an octave, from 0.0632 to exactly
+1 at index 255. The table is made of IEEE square roots and products only, both exactly rounded, so every machine builds
+the same bits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-UNIT_GAIN_INDEX = 224
+UNIT_GAIN_INDEX = 255
 NUM_GAINS = 256
 _STEPS_PER_OCTAVE = 64
 

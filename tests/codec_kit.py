@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from safetensors import safe_open
 
-from scalecodec.models import MeanScaleHyperprior, freeze
+from scalecodec.models import MeanScaleHyperprior, freeze, save_weights
 
 N, M = 8, 12
 
@@ -38,3 +41,10 @@ def picture(height: int, width: int, channels: int = 3, dtype: type = np.uint8, 
     values = smooth + rng.normal(0, 0.02, (height, width, channels))
     peak = np.iinfo(dtype).max
     return np.round(values.clip(0, 1) * peak).astype(dtype)
+
+
+def weight_file(model: MeanScaleHyperprior, path: Path) -> tuple[bytes, dict[str, torch.Tensor], dict[str, str]]:
+    """Save a model; the file's bytes, tensors and metadata."""
+    save_weights(model, path)
+    with safe_open(path, framework="pt") as file:
+        return path.read_bytes(), {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118 - not a mapping

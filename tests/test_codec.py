@@ -134,7 +134,7 @@ def test_files_grow_with_quality_over_the_whole_gain_table(model):
 
 def test_a_gain_is_taken_to_the_nearest_of_the_table(model):
     samples = picture(64, 64)
-    for index in (0, 100, 224, 255):
+    for index in (0, 100, 200, 255):
         for factor in (0.996, 1, 1.004):
             assert gain_index(codec.encode(samples, model, gain=GAIN_TABLE[index] * factor)) == index
     assert codec.encode(samples, model, gain=1) == codec.encode(samples, model, gain=1.0)
@@ -190,7 +190,7 @@ def test_another_model_is_an_error_that_names_both(model):
     with pytest.raises(BitstreamError, match=f"model {model.model_id().hex()}.*{other.model_id().hex()}"):
         codec.decode(blob, model=other)
     twin = small_model()
-    twin.gaussian_conditional.update(torch.tensor([0.5, 1.0, 8.0]), force=True)
+    twin.entropy_bottleneck._offset -= 1
     assert twin.model_id() == model.model_id()
     with pytest.raises(BitstreamError, match=f"tables {model.table_id().hex()}.*{twin.table_id().hex()}"):
         codec.decode(blob, model=twin)

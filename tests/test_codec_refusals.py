@@ -9,6 +9,7 @@ from PIL import Image
 
 from scalecodec import codec, container
 from scalecodec.errors import BitstreamError
+from scalecodec.gains import GAIN_TABLE
 
 from .codec_kit import picture, small_model
 
@@ -30,8 +31,8 @@ def model():
         ({"quality": "50"}, TypeError, "integer"),
         ({"gain": 0.0}, ValueError, "gain must be"),
         ({"gain": float("nan")}, ValueError, "gain must be"),
-        ({"gain": 0.087}, ValueError, "gain must lie in"),
-        ({"gain": 1.41}, ValueError, "gain must lie in"),
+        ({"gain": GAIN_TABLE[0] * 0.98}, ValueError, "gain must lie in"),
+        ({"gain": GAIN_TABLE[-1] * 1.02}, ValueError, "gain must lie in"),
         ({"target_bytes": 0}, ValueError, "target_bytes must be positive"),
         ({"target_bytes": -5}, ValueError, "target_bytes must be positive"),
         ({"target_bytes": float("nan")}, TypeError, "integer"),

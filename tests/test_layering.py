@@ -21,7 +21,7 @@ FLOORS = (
     {"entropy_models", "layers"},
     {"alpha", "container", "container_header", "features", "models", "tiles"},
     {"codec", "datasets", "eval", "image", "image_depth", "image_formats", "metrics", "png16", "png_filters"}
-    | {"rate_search", "train", "transform", "zoo"},
+    | {"coders", "rate_search", "train", "transform", "zoo"},
     {"__init__", "__main__", "cli", "compressai"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -14,7 +14,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("-o", "--output", help="default: the picture's name with .scl")
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument("-q", "--quality", type=int, help="0 (smallest) to 100 (best); default 50")
-    rate.add_argument("-g", "--gain", type=float, help="1 / quantizer step, 0.0884 to 1.399")
+    rate.add_argument("-g", "--gain", type=float, help="1 / quantizer step, 0.0632 to 1")
     rate.add_argument("-b", "--target-bytes", type=int, help="largest file not above this many bytes")
     parser.add_argument("-m", "--model", default=None, help="name in the zoo or weight file (default: vbr-mean)")
     add_json(parser)
@@ -24,10 +24,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> None:
     from scalecodec import codec, container, image
 
+    picture = image.read(options.picture)
     output = Path(options.output or Path(options.picture).with_suffix(".scl"))
     if output.exists() and output.samefile(options.picture):
         raise ValueError(f"{output} is the picture itself: name another output with -o")
-    picture = image.read(options.picture)
     blob = codec.encode(
         picture,
         options.model or codec.DEFAULT_MODEL,

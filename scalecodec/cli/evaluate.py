@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("eval", help="measure rate and distortion over a folder of pictures")
     parser.add_argument("folder", help="folder of 8-bit RGB pictures")
     parser.add_argument("-m", "--model", default="vbr-mean", help="name in the zoo or weight file")
-    parser.add_argument("--gains", type=_gains, help="comma-separated gains (default: eight from 0.1 to 1.36)")
+    parser.add_argument("--gains", type=_gains, help="comma-separated gains (default: nine from 0.064 to 1)")
     parser.add_argument("--anchors", default=",".join(_ANCHORS), help="comma-separated, or empty for none")
     parser.add_argument("--no-ms-ssim", action="store_true", help="PSNR only")
     parser.add_argument("-o", "--output", help="folder for rows.csv, means.csv, results.json and psnr.png, ms_ssim.png")

@@ -73,8 +73,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _progress(row: dict[str, Any]) -> None:
-    progress(
-        row["done"],
-        f"step {row['step']}  {row['bpp']:.3f} bpp  {row['psnr_db']:.2f} dB  "
-        f"{row['crops_per_second']:.0f} crops/s  {clock(row['seconds_left'])} left",
-    )
+    # None where every update since the last row was skipped
+    quality = "no update" if row["bpp"] is None else f"{row['bpp']:.3f} bpp  {row['psnr_db']:.2f} dB"
+    text = f"step {row['step']}  {quality}  {row['crops_per_second']:.0f} crops/s  {clock(row['seconds_left'])} left"
+    progress(row["done"], text)

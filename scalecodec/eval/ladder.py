@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Samples: TypeAlias = npt.NDArray[np.uint8]
 
-DEFAULT_GAINS = (0.1, 0.15, 0.22, 0.32, 0.46, 0.68, 1.0, 1.36)
+DEFAULT_GAINS = (0.064, 0.09, 0.127, 0.18, 0.25, 0.35, 0.5, 0.7, 1.0)
 
 
 @dataclass(frozen=True)

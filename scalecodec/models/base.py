@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..entropy_models import TABLE_BUFFERS, EntropyBottleneck, EntropyModel, GaussianConditional
+from scalecodec.entropy_models import TABLE_BUFFERS, EntropyBottleneck, EntropyModel, GaussianConditional
 
 ID_BYTES = 8
 

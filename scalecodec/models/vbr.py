@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..entropy_models import EntropyBottleneck, GaussianConditional
-from ..errors import BitstreamError
-from ..gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
-from ..layers import GDN, conv, deconv
-from ..quantize import round_ste
+from scalecodec.entropy_models import EntropyBottleneck, GaussianConditional
+from scalecodec.errors import BitstreamError
+from scalecodec.gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
+from scalecodec.layers import GDN, conv, deconv
+from scalecodec.quantize import round_ste
+
 from .base import CompressionModel
 
 _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
@@ -91,11 +92,12 @@ class MeanScaleHyperprior(CompressionModel):
         self._check_input(x)
         gain = torch.as_tensor(gain, dtype=torch.float32, device=x.device).reshape(-1, 1, 1, 1)
         if len(gain) not in (1, len(x)) or not bool((gain > 0).all()):
-            raise ValueError(f"gain must be one positive number or one an item of {len(x)}, got {gain.flatten().tolist()}")
+            got = gain.flatten().tolist()
+            raise ValueError(f"gain must be one positive number, or one for each of {len(x)} items, got {got}")
         y = self.g_a(x).float()
         z_hat, z_likelihoods = self.entropy_bottleneck(self.h_a(y).float())
         scales, means = self._scales_means(z_hat)
-        # Noise prices the rate, straight-through rounding makes the distortion (Minnen and Singh 2020, arXiv:2007.08739).
+        # Noise prices the rate, straight-through rounding makes the distortion (Minnen, Singh 2020, arXiv:2007.08739).
         _, y_likelihoods = self.gaussian_conditional((y - means) * gain, scales * gain)
         y_hat = round_ste((y - means) * gain) / gain + means
         return {"x_hat": self.g_s(y_hat), "likelihoods": {"y": y_likelihoods, "z": z_likelihoods}}
@@ -138,7 +140,7 @@ class MeanScaleHyperprior(CompressionModel):
     def _check_input(self, x: Tensor) -> None:
         multiple = self.downsampling_factor
         if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape or x.shape[2] % multiple or x.shape[3] % multiple:
-            raise ValueError(f"x must be [B, 3, H, W] with sides that are multiples of {multiple}, got {tuple(x.shape)}")
+            raise ValueError(f"x must be [B, 3, H, W], H and W multiples of {multiple}, got {tuple(x.shape)}")
 
     @torch.no_grad()
     def encode_tile(self, y: Tensor, gain_index: int) -> bytes:

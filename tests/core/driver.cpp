@@ -1,8 +1,7 @@
 /// The core's own driver, without Python: run it under AddressSanitizer and UndefinedBehaviorSanitizer.
 ///
-///     c++ -std=c++17 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Icsrc
-///     tests/core/driver*.cpp
-///         $(ls csrc/*.cpp | grep -v module.cpp) -o driver && ./driver
+///     flags="-std=c++17 -g -O1 -Icsrc -fsanitize=address,undefined -fno-sanitize-recover=all"
+///     c++ $flags tests/core/driver*.cpp $(ls csrc/*.cpp | grep -v module.cpp) -o driver && ./driver
 #include "driver.hpp"
 
 #include <array>

@@ -43,6 +43,15 @@ def test_use_gives_back_after_an_error():
     assert backends.active() == before
 
 
+def test_use_undoes_what_it_did(monkeypatch):
+    """With one kernel set, as on a plain machine, only the calls show it."""
+    calls = []
+    monkeypatch.setattr(backends._core, "force_backend", lambda name: calls.append(name) or True)
+    with backends.use("best"), backends.use("second"):
+        assert calls == ["best", "second"]
+    assert calls == ["best", "second", "best", os.environ.get(backends.ENVIRONMENT_VARIABLE, "")]
+
+
 @pytest.mark.parametrize("name", ["", "Scalar", "scala", "scalar ", "avx1024"])
 def test_use_refuses_what_cannot_run(name):
     before = backends.active()

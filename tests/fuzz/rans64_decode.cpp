@@ -3,8 +3,8 @@
 ///     sources="tests/fuzz/rans64_decode.cpp $(ls csrc/*.cpp | grep -v module.cpp)"
 ///     flags="-std=c++17 -g -O1 -Icsrc -fno-sanitize-recover=all"
 ///     clang++ $flags -fsanitize=fuzzer,address,undefined $sources -o fuzz && ./fuzz
-///     g++ $flags -fsanitize=address,undefined -DSCALECODEC_FUZZ_STANDALONE $sources -o fuzz && ./fuzz
-///     SECONDS [SEED]
+///     g++ $flags -fsanitize=address,undefined -DSCALECODEC_FUZZ_STANDALONE $sources -o fuzz
+///     ./fuzz SECONDS [SEED]
 ///
 /// Chance alone never writes a legal table or a stream that ends well. So tables are quantized from the
 /// input's weights and then patched from it, and the stand-alone program starts from valid streams.

@@ -20,14 +20,15 @@ struct Interval {
   std::uint16_t last;  // freq - 1: 65536 fits
 };
 
-/// One table. What decoding reads on its slow path hangs on this one address: nothing to chase from `CdfTable` down.
+/// One table. What decoding reads on its slow path hangs on this one address: nothing to chase from
+/// `CdfTable` down.
 struct TableRow {
   // For the widest interval, the mode, which is tried first. No slot is in it where the mode is the escape.
   std::uint32_t mode_start;
   std::uint32_t mode_last;  // freq - 1
   std::int32_t mode_symbol;
 
-  std::int32_t offset;  // symbol = value + offset
+  std::int32_t offset;   // symbol = value + offset
   std::uint32_t escape;  // value of the escape symbol, the last one
   const Interval* intervals;
   const EncodeStep* steps;

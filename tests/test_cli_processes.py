@@ -68,7 +68,7 @@ def test_demo_writes_files_and_pictures(folder, capsys):
 
 
 def test_demo_of_a_picture_that_is_coded_without_loss(folder, capsys):
-    Image.new("RGB", (64, 64)).save("black.png")  # JPEG of black is black: an infinite PSNR
+    Image.new("RGB", (256, 256)).save("black.png")  # JPEG of black is black: an infinite PSNR
     assert main(["demo", "black.png", *SMALL, "--json"]) == 0
     json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
 

@@ -40,6 +40,8 @@ def write_atomic(path: str | os.PathLike[str], data: BytesLike) -> None:
             file.write(data)
         return
     directory = os.path.dirname(target)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(f"{os.fspath(path)}: no such folder")
     temporary = os.path.join(directory, f".scl-{secrets.token_hex(8)}.tmp")
     file = open(temporary, "xb")  # noqa: SIM115 - outside the try: a file that was there is not ours to remove
     try:

@@ -49,7 +49,7 @@ class Decoded:
     picture : Picture
     header : Header
     damaged : tuple of str
-        One sentence for every chunk that was lost; its tiles show the model's grey. Empty: all is as encoded.
+        One sentence for every chunk that was lost; its tiles show grey. Empty: all is as encoded.
     """
 
     picture: Picture
@@ -180,7 +180,7 @@ def decode_all(
             raise BitstreamError(text)
         lost.append(text)
 
-    def latent_of(row: int, column: int) -> torch.Tensor:
+    def latent_of(row: int, column: int) -> torch.Tensor | None:
         shape = latent_shape(coder.model, grid, row, column)
         chunk = container.layers[0][row * header.tiles_x + column]
         try:
@@ -188,7 +188,7 @@ def decode_all(
                 return coder.model.decode_tile(chunk, shape, header.gain_index)
         except BitstreamError as error:
             spoilt(row, column, str(error))
-        return torch.zeros(1, coder.model.latent_channels, *shape)
+        return None
 
     planes = 3 if header.channels > 2 else 1
     samples = synthesise(coder.model, latent_of, grid, region, planes, header.bit_depth, spoilt)

@@ -46,14 +46,14 @@ def _analyse_tile(model: CompressionModel, samples: NDArray[Any], grid: Grid, ro
 @torch.no_grad()
 def synthesise(
     model: CompressionModel,
-    latent_of: Callable[[int, int], Tensor],
+    latent_of: Callable[[int, int], Tensor | None],
     grid: Grid,
     region: tuple[int, int, int, int],
     planes: int,
     bit_depth: int,
     spoilt: Callable[[int, int, str], None],
 ) -> NDArray[Any]:
-    """Samples of a region, from ``latent_of(row, column)`` of the tiles it needs, each asked for once.
+    """Samples of a region, from ``latent_of(row, column)`` of the tiles it needs, each asked for once; None: lost.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def synthesise(
     x, y, width, height = region
     out = np.empty((height, width, planes), np.uint8 if bit_depth == 8 else np.uint16)
     rows, columns = grid.touching(*region)
-    held: dict[tuple[int, int], Tensor] = {}
+    held: dict[tuple[int, int], Tensor | None] = {}
     for row in rows:
         near_rows = range(max(row - 1, 0), min(row + 2, len(grid.rows)))
         held = {place: latent for place, latent in held.items() if place[0] in near_rows}
@@ -78,8 +78,7 @@ def synthesise(
             near_columns = range(max(column - 1, 0), min(column + 2, len(grid.columns)))
             for place in [(r, c) for r in near_rows for c in near_columns if (r, c) not in held]:
                 held[place] = latent_of(*place)
-            joined = torch.cat([torch.cat([held[r, c] for c in near_columns], 3) for r in near_rows], 2)
-            tile = _synthesise_tile(model, joined, grid, row, column)
+            tile = _synthesise_tile(model, held, grid, row, column)
             top, left = grid.rows[row].start * grid.stride, grid.columns[column].start * grid.stride
             # The part of the region that this tile covers, in the tile's and in the region's coordinates.
             y0, y1 = max(y, top), min(y + height, top + tile.shape[1])
@@ -92,16 +91,29 @@ def synthesise(
     return out
 
 
-def _synthesise_tile(model: CompressionModel, joined: Tensor, grid: Grid, row: int, column: int) -> Tensor:
-    """Pixels [3, h, w] of one tile; ``joined`` holds its latents and those of all its neighbours."""
+def _synthesise_tile(
+    model: CompressionModel, held: dict[tuple[int, int], Tensor | None], grid: Grid, row: int, column: int
+) -> Tensor:
+    """Pixels [3, h, w] of one tile; ``held`` has its latents and those of all its neighbours."""
     spans = grid.rows[row], grid.columns[column]
-    origins = grid.rows[max(row - 1, 0)].start, grid.columns[max(column - 1, 0)].start
+    rows = range(max(row - 1, 0), min(row + 2, len(grid.rows)))
+    columns = range(max(column - 1, 0), min(column + 2, len(grid.columns)))
+    if all(held[r, c] is None for r in rows for c in columns):
+        # Nothing to show, and a few bytes can declare many such tiles: grey costs no synthesis.
+        return torch.full((3, spans[0].size * grid.stride, spans[1].size * grid.stride), 0.5)
+    joined = torch.cat([torch.cat([_or_zeros(model, held[r, c], grid, r, c) for c in columns], 3) for r in rows], 2)
+    origins = grid.rows[rows[0]].start, grid.columns[columns[0]].start
     outer = [
         slice(span.outer_start - start, span.outer_stop - start) for span, start in zip(spans, origins, strict=True)
     ]
     pixels = model.g_s(joined[:, :, outer[0], outer[1]])[0]
     inner = [slice(span.inner.start * grid.stride, span.inner.stop * grid.stride) for span in spans]
     return pixels[:, inner[0], inner[1]]
+
+
+def _or_zeros(model: CompressionModel, latent: Tensor | None, grid: Grid, row: int, column: int) -> Tensor:
+    shape = latent_shape(model, grid, row, column)
+    return torch.zeros(1, model.latent_channels, *shape) if latent is None else latent
 
 
 def _to_samples(pixels: Tensor, planes: int, dtype: np.dtype[Any]) -> NDArray[Any]:

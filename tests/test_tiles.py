@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import types
 import weakref
 
 import numpy as np
@@ -249,3 +250,15 @@ def test_pixels_that_are_not_finite_are_reported_and_defined(value, shown):
     assert (out == 32768).all()
     # a region without those pixels is sound
     assert pixels(Same(), latents, 64, 192, 64, region=(112, 0, 80, 64)).shape == (64, 80, 3)
+
+
+def test_tiles_lost_with_all_their_neighbours_are_grey_without_synthesis():
+    class Untouched(torch.nn.Module):
+        def forward(self, latent):
+            raise AssertionError("nothing is there to synthesise")
+
+    model = types.SimpleNamespace(g_s=Untouched(), latent_channels=8, latent_stride=16)
+    grid = Grid(300, 200, 16, 64, 64)
+    samples = synthesise(model, lambda row, column: None, grid, (5, 7, 190, 280), 3, 8, no_fault)
+    assert samples.shape == (280, 190, 3)
+    assert set(np.unique(samples)) == {128}

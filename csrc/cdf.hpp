@@ -39,7 +39,7 @@ struct TableRow {
 class CdfTable {
  public:
   /// Build from CompressAI's three buffers: `cdf` [num_tables, width] row-major, `cdf_length` and `offset`
-  /// [num_tables]. The row of a failure is in the result.
+  /// [num_tables]. The row of a failure is in the result. Requires: nothing was built yet.
   Result build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                const std::int32_t* cdf_length, const std::int32_t* offset);
 

@@ -1,4 +1,5 @@
-/// What can go wrong in the core, one message each. The core never throws, prints or aborts.
+/// What can go wrong in the core, one message each. The core never prints or aborts,
+/// and throws nothing but std::bad_alloc.
 #pragma once
 
 #include <cstddef>

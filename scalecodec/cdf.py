@@ -163,7 +163,7 @@ class CdfTable:
 
         Parameters
         ----------
-        scale_table : floats [num_tables], positive, ascending, at most 10000
+        scale_table : floats [num_tables], positive, ascending, at most 5000: wider laws have more than 65536 symbols
 
         Raises
         ------
@@ -175,8 +175,8 @@ class CdfTable:
         scales = default_scale_table() if scale_table is None else torch.as_tensor(np.asarray(scale_table, np.float32))
         if scales.dim() != 1 or len(scales) == 0:
             raise ValueError(f"scale_table must be 1-D and not empty, got shape {tuple(scales.shape)}")
-        if not bool(((scales > 0) & (scales <= 1e4)).all() and (scales.diff() >= 0).all()):
-            raise ValueError("scale_table must be ascending, with values in (0, 10000]")
+        if not bool(((scales > 0) & (scales <= 5000)).all() and (scales.diff() >= 0).all()):
+            raise ValueError("scale_table must be ascending, with values in (0, 5000]")
         rows, offset = gaussian_pmf(scales)
         return cls.from_pmf([row.numpy() for row in rows], offset.numpy())
 

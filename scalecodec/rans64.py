@@ -63,8 +63,9 @@ def decode(
     data : bytes-like, contiguous; read in place
     indexes : as given to :func:`encode`
     table : CdfTable, equal to the encoder's
-    strict : check that the stream ends where and as its encoder began. Costs nothing and catches wrong tables and all
-        but about one in 10,000 flipped bits; a checksum, as a .scl has, closes that gap. Off only for streams with
+    strict : check that the stream ends where and as its encoder began. Costs nothing and catches wrong tables and, in
+        usual latents, all but about one in 10,000 flipped bits; escapes and equal frequencies are raw bits, which it
+        does not see. A checksum, as a .scl has, closes that gap. Off only for streams with
         something behind them.
     out : writable C-contiguous integer array or tensor of the shape of ``indexes``, to decode into
 

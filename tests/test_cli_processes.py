@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,13 +191,19 @@ def test_a_reader_that_goes_away_is_no_fault(folder):
 def test_ctrl_c_ends_a_training_run_quietly_and_keeps_its_checkpoint(folder):
     options = ["pictures", "run", *TINY, "--steps", "1000000", "--checkpoint-every", "1", "--precision", "float32"]
     command = [sys.executable, "-m", "scalecodec", "train", *options]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
     log = folder / "run" / "log.jsonl"
-    deadline = time.monotonic() + 60
-    while not (log.exists() and log.read_text().count("\n") > 2) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    # A shell that runs us in the background may have had SIGINT ignored, and children inherit that.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, env=ENV, preexec_fn=heed) as running:
+        try:
+            deadline = time.monotonic() + 60
+            while not (log.exists() and log.read_text().count("\n") > 2) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert (running.returncode, out, err) == (130, "", "")
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert len(steps) > 2

@@ -197,3 +197,9 @@ def test_gaussian_takes_very_narrow_and_very_wide_scales():
     table = sc.CdfTable.gaussian([1e-6, 5000])
     code(table)
     assert table.cdf_length.tolist() == [5, 61099]  # 6.1 scales to each side, the escape, and the entry at the end
+
+
+def test_the_widest_gaussian_fits_and_a_wider_one_is_refused():
+    assert sc.CdfTable.gaussian([5000]).cdf_length[0] > 60_000
+    with pytest.raises(ValueError, match=r"\(0, 5000\]"):
+        sc.CdfTable.gaussian([5001])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -93,6 +93,7 @@ def encode(
     BitstreamError
         The picture's or the weights' file is damaged.
     """
+    choose = _rate_choice(quality, gain, target_bytes)
     picture = _as_picture(image)
     coder = coder_of(model)
     samples, alpha = _split_alpha(picture.samples)
@@ -117,9 +118,9 @@ def encode(
 
     def at(gain_index: int) -> bytes:
         tiles = [coder.model.encode_tile(latent, gain_index) for latent in latents]
-        return pack(_with_gain(header, gain_index), [tiles], ancillary)
+        return pack(replace(header, gain_index=gain_index), [tiles], ancillary)
 
-    return _rate_choice(quality, gain, target_bytes)(at)
+    return choose(at)
 
 
 def decode(
@@ -255,10 +256,6 @@ def _join_alpha(
 
 def _grid(header: Header, model: CompressionModel) -> Grid:
     return Grid(header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2)
-
-
-def _with_gain(header: Header, gain_index: int) -> Header:
-    return Header(**{**header.__dict__, "gain_index": gain_index})
 
 
 def _check_layers(layers: str | int, header: Header) -> None:

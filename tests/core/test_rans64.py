@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 import scalecodec as sc
 from scalecodec.errors import BitstreamError
-
-from . import oracle
+from tests.oracle import rans64 as oracle
 
 BLOCK = 512  # elements that the core converts at a time
 EDGES = [0, 1, 2, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK - 1, 2 * BLOCK, 2 * BLOCK + 1]

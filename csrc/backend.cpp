@@ -9,13 +9,13 @@ namespace scalecodec {
 
 namespace {
 
-struct KernelSet {
-  const char* name;
-  bool (*runs_here)();
-};
-
 // Best first. The last defines the format and runs everywhere.
-constexpr KernelSet kKernelSets[] = {{"scalar", [] { return true; }}};
+const KernelSet kKernelSets[] = {
+#if defined(__x86_64__) && defined(__GNUC__)
+    {"avx512", [] { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi2"); }, &kAvx512Lanes},
+#endif
+    {"scalar", [] { return true; }, &kScalarLanes},
+};
 
 std::atomic<const KernelSet*> forced{nullptr};
 
@@ -28,9 +28,11 @@ std::vector<std::string> available_backends() {
   return names;
 }
 
-std::string active_backend() {
+const KernelSet& active_kernels() {
+  static const KernelSet& best = *std::find_if(std::begin(kKernelSets), std::end(kKernelSets),
+                                               [](const KernelSet& set) { return set.runs_here(); });
   const KernelSet* set = forced.load();
-  return set ? set->name : available_backends().front();
+  return set ? *set : best;
 }
 
 bool force_backend(const std::string& name) {

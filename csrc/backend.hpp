@@ -4,13 +4,22 @@
 #include <string>
 #include <vector>
 
+#include "lane_kernels.hpp"
+
 namespace scalecodec {
+
+/// One instruction set's versions of all that has several.
+struct KernelSet {
+  const char* name;
+  bool (*runs_here)();
+  const LaneKernels* lanes;
+};
+
+/// The set in use: the forced one, else the best that this machine can run.
+const KernelSet& active_kernels();
 
 /// Names of the kernel sets that this machine can run, best first; "scalar" is always the last.
 std::vector<std::string> available_backends();
-
-/// Name of the set in use: the forced one, else the best.
-std::string active_backend();
 
 /// Force the set of this name, or give the choice back with an empty one. False where it cannot run here.
 bool force_backend(const std::string& name);

@@ -83,8 +83,10 @@ Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::siz
   rows_.reserve(num_tables);
   intervals_.reserve(symbols);
   steps_.reserve(symbols);
-  for (std::size_t i = 0; i < num_tables; ++i)
+  for (std::size_t i = 0; i < num_tables; ++i) {
     append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
+    lanes_.append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
+  }
   return {};
 }
 

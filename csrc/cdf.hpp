@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "lane_table.hpp"
 #include "rans.hpp"
 #include "status.hpp"
 
@@ -50,6 +51,8 @@ class CdfTable {
 
   std::size_t num_tables() const { return rows_.size(); }
   const TableRow& row(std::size_t index) const { return rows_[index]; }
+  /// The same tables as the lane stream codes them.
+  const LaneTable& lanes() const { return lanes_; }
 
  private:
   void append(const std::int32_t* cdf, std::size_t length, std::int32_t offset);
@@ -57,6 +60,7 @@ class CdfTable {
   std::vector<TableRow> rows_;
   std::vector<Interval> intervals_;
   std::vector<EncodeStep> steps_;
+  LaneTable lanes_;
 };
 
 }  // namespace scalecodec

@@ -13,6 +13,7 @@
 #include "cdf.hpp"
 #include "crc32c.hpp"
 #include "integers.hpp"
+#include "lanes.hpp"
 #include "rans64.hpp"
 
 namespace py = pybind11;
@@ -54,6 +55,7 @@ using Float32Array = py::array_t<float, kContiguous>;
       break;
     case Status::kStreamStart:
     case Status::kStreamEnd:
+    case Status::kStreamHead:
       type = errors.attr("BitstreamError");
       break;
     case Status::kStreamShort:
@@ -204,6 +206,53 @@ class StreamDecoder {
   Rans64Decoder decoder_;
 };
 
+using EncodeItem = std::pair<py::array, py::array>;
+using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
+
+const LaneTable& lanes_of(const CdfTable& table) {
+  if (table.num_tables() > kMaxLaneTables)
+    throw py::value_error("the lane stream takes at most 65536 tables, got " + std::to_string(table.num_tables()));
+  return table.lanes();
+}
+
+/// Streams of (symbols, indexes), one each.
+std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const CdfTable& table, std::size_t threads) {
+  const LaneTable& lanes = lanes_of(table);
+  std::vector<LaneEncodeTask> tasks;
+  for (const auto& [symbols, indexes] : items)
+    tasks.push_back({source(symbols, "symbols"), source(indexes, "indexes"), {}, {}});
+  {
+    py::gil_scoped_release release;
+    lanes_encode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+  }
+  std::vector<py::bytes> streams;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    check_coding(tasks[i].result, &items[i].first, items[i].second, table.num_tables());
+    streams.emplace_back(reinterpret_cast<const char*>(tasks[i].out.data()), tasks[i].out.size());
+  }
+  return streams;
+}
+
+/// Decode (data, indexes, out), each.
+void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, std::size_t threads) {
+  const LaneTable& lanes = lanes_of(table);
+  std::vector<ByteView> views;
+  std::vector<LaneDecodeTask> tasks;
+  for (auto [data, indexes, out] : items) {
+    views.emplace_back(data);
+    const IntegerSource from = source(indexes, "indexes");
+    const IntegerSink to{out.mutable_data(), integer_type(out, "out"), static_cast<std::size_t>(out.size())};
+    if (from.size != to.size) throw py::value_error("out and indexes must have one size");
+    tasks.push_back({views.back().data(), views.back().size(), from, to, {}});
+  }
+  {
+    py::gil_scoped_release release;
+    lanes_decode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+  }
+  for (std::size_t i = 0; i < tasks.size(); ++i)
+    check_coding(tasks[i].result, nullptr, std::get<1>(items[i]), table.num_tables());
+}
+
 std::uint32_t checksum(const py::buffer& data, std::uint32_t value) {
   const ByteView view(data);
   py::gil_scoped_release release;
@@ -227,9 +276,12 @@ PYBIND11_MODULE(_core, module) {
       .def("decode", &StreamDecoder::decode, py::arg("indexes"), py::arg("table"), py::arg("out"))
       .def("finish", &StreamDecoder::finish);
 
+  module.def("rans_encode", &rans_encode, py::arg("items"), py::arg("table"), py::arg("threads"));
+  module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
+
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
 
   module.def("available_backends", &available_backends);
-  module.def("active_backend", &active_backend);
+  module.def("active_backend", [] { return std::string(active_kernels().name); });
   module.def("force_backend", &force_backend, py::arg("name"));
 }

@@ -31,6 +31,7 @@ enum class Status {
   kStreamLong,
   kStreamEnd,
   kStreamEscape,
+  kStreamHead,
 };
 
 /// A status and the place (element, row) it speaks of.
@@ -83,7 +84,9 @@ inline const char* message(Status status) {
     case Status::kStreamEnd:
       return "the coder does not end in its start state: damaged stream, or other tables or indexes";
     case Status::kStreamEscape:
-      return "an escaped value does not fit int32";
+      return "an escaped value is missing or does not fit int32";
+    case Status::kStreamHead:
+      return "the head of a chunk is malformed";
   }
   return "unknown status";
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import backends, errors, rans64
+from . import backends, errors, rans, rans64
 from .cdf import CdfTable, pmf_to_quantized_cdf
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "models",
     "pmf_to_quantized_cdf",
     "quantize",
+    "rans",
     "rans64",
     "train",
 ]

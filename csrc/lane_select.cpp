@@ -1,0 +1,69 @@
+/// Which tables a block of indexes names.
+#include "lane_select.hpp"
+
+#include <algorithm>
+
+namespace scalecodec {
+
+namespace {
+
+constexpr std::uint16_t kNone = 0xffff;
+
+}  // namespace
+
+TableSelector::TableSelector(const LaneTable& table) : table_(table), all_(table.view()), view_(all_) {
+  if (table.num_tables() <= kRegisterTables) return;
+  number_of_.assign(table.num_tables(), kNone);
+  chosen_.reserve(kRegisterTables);
+}
+
+void TableSelector::clear() {
+  for (const std::uint16_t index : chosen_) number_of_[index] = kNone;
+  chosen_.clear();
+}
+
+bool TableSelector::add(std::uint16_t index) {
+  const std::size_t number = chosen_.size();
+  if (number == kRegisterTables) return false;
+  number_of_[index] = static_cast<std::uint16_t>(number);
+  chosen_.push_back(index);
+  for (std::size_t i = 0; i < 3; ++i) thresholds_[i * kRegisterTables + number] = table_.thresholds(index)[i];
+  std::copy_n(all_.buckets + index * kNumBuckets, kNumBuckets, buckets_ + number * kNumBuckets);
+  first_cells_[number] = all_.first_cells[index];
+  encode_rows_[number] = all_.encode_rows[index];
+  modes_[number] = all_.modes[index];
+  return true;
+}
+
+bool TableSelector::rename(std::uint16_t* indexes, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint16_t index = indexes[i];
+    if (number_of_[index] == kNone && !add(index)) {
+      for (std::size_t j = 0; j < i; ++j) indexes[j] = chosen_[indexes[j]];
+      return false;
+    }
+    indexes[i] = number_of_[index];
+  }
+  return true;
+}
+
+void TableSelector::select(std::uint16_t* const* blocks, const std::size_t* counts, int num_blocks) {
+  if (number_of_.empty()) return;
+  const auto rename_all = [&] {
+    for (int i = 0; i < num_blocks; ++i)
+      if (!rename(blocks[i], counts[i])) {
+        for (int j = 0; j < i; ++j)
+          for (std::size_t k = 0; k < counts[j]; ++k) blocks[j][k] = chosen_[blocks[j][k]];
+        return false;
+      }
+    return true;
+  };
+  view_ = {thresholds_, buckets_, first_cells_, all_.cells, encode_rows_, all_.steps, all_.packed_steps, modes_};
+  if (rename_all()) return;
+  clear();
+  if (rename_all()) return;
+  clear();
+  view_ = all_;
+}
+
+}  // namespace scalecodec

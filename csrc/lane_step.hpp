@@ -1,0 +1,60 @@
+/// One symbol of the lane stream at a time: the arithmetic that defines the format (FORMAT.md, section 5.2).
+#pragma once
+
+#include <cstdint>
+
+#include "lane_kernels.hpp"
+
+namespace scalecodec {
+
+constexpr std::uint32_t kLaneStateLow = 1u << 16;
+constexpr std::size_t kLaneWordBytes = 2;
+
+inline std::uint32_t load_lane_word(const std::uint8_t* from) { return from[0] | std::uint32_t{from[1]} << 8; }
+
+inline void store_lane_word(std::uint8_t* to, std::uint32_t word) {
+  to[0] = static_cast<std::uint8_t>(word);
+  to[1] = static_cast<std::uint8_t>(word >> 8);
+}
+
+/// Take one symbol out of the state, which may fall below kLaneStateLow. Returns its distance from the mode.
+inline std::int32_t take_symbol(const LaneView& view, std::size_t index, std::uint32_t& x) {
+  const std::uint32_t slot = x & (kNumSlots - 1);
+  const LaneCell* at = view.cells + view.first_cells[index] + view.buckets[index * kNumBuckets + (slot >> kBucketBits)];
+  while (slot - at->start >= std::uint32_t{at->freq} << at->raw_bits) ++at;
+  const LaneCell cell = *at;
+  const std::uint32_t within = slot - cell.start;
+  x = cell.freq * (x >> kSlotBits) + (within >> cell.raw_bits);
+  return cell.distance + static_cast<std::int32_t>(within & ((1u << cell.raw_bits) - 1));
+}
+
+/// A symbol's step and raw bits; `is_escape` where no cell has it.
+struct LocatedStep {
+  const LaneStep* step;
+  std::uint32_t raw_bits;
+  std::uint32_t raw;
+  bool is_escape;
+};
+
+inline LocatedStep locate_step(const LaneView& view, std::size_t index, std::int32_t distance) {
+  const std::uint64_t row = view.encode_rows[index];
+  const std::uint32_t value = static_cast<std::uint32_t>(distance - static_cast<std::int16_t>(row));
+  const std::uint32_t num_values = row >> 16 & 0xffff;
+  const std::uint32_t raw_bits = row >> 32 & 7;
+  const LaneStep* steps = view.steps + (row >> 35);
+  const bool is_escape = value >= num_values;
+  if (is_escape) return {steps + (num_values >> raw_bits), 0, 0, true};
+  return {steps + (value >> raw_bits), raw_bits, value & ((1u << raw_bits) - 1), false};
+}
+
+/// Whether a word must leave the state before the step.
+inline bool must_put_out(std::uint32_t x, std::uint32_t freq) { return x >> 17 >= freq; }
+
+/// Put one symbol into the state. Requires: not must_put_out.
+inline std::uint32_t put_symbol(std::uint32_t x, const LocatedStep& at) {
+  const std::uint32_t quotient = static_cast<std::uint32_t>(x * at.step->multiplier >> 47);
+  const std::uint32_t rest = x - quotient * at.step->freq;
+  return (quotient << kSlotBits) + at.step->start + (rest << at.raw_bits) + at.raw;
+}
+
+}  // namespace scalecodec

@@ -49,7 +49,7 @@ struct LaneValues {
 
 inline LaneValues values_of(const LaneView& view, std::size_t index) {
   const std::uint64_t row = view.encode_rows[index];
-  const std::int64_t first = std::int64_t{view.modes[index]} + static_cast<std::int16_t>(row);
+  const std::int64_t first = std::int64_t{view.modes[index]} - static_cast<std::uint16_t>(row);
   return {first, first + static_cast<std::int64_t>(row >> 16 & 0xffff)};
 }
 

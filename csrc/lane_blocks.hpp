@@ -9,6 +9,7 @@
 #include "lane_kernels.hpp"
 
 namespace {
+namespace blocks {
 
 bool narrow_indexes(const std::int32_t* from, std::size_t count, std::uint32_t num_tables, std::uint16_t* to) {
   std::uint32_t greatest = 0;
@@ -59,4 +60,5 @@ scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t co
   return {least == scalecodec::kEscapeDistance, overflow < 0};
 }
 
+}  // namespace blocks
 }  // namespace

@@ -39,7 +39,7 @@ struct LaneDecodeJob {
   Result result;
 };
 
-/// Code one or two chunks, in turns where both have 32 lanes, which hides the latency of each.
+/// Code up to kMaxRuns chunks, in turns where they have 32 lanes, which hides the latency of each.
 void encode_chunks(LaneEncodeJob* jobs, int count, const LaneTable& table, const LaneKernels& kernels);
 void decode_chunks(LaneDecodeJob* jobs, int count, const LaneTable& table, const LaneKernels& kernels);
 

@@ -239,8 +239,8 @@ class Chunk {
 
 /// One block of each of these chunks, which have as many lanes.
 bool decode_block(Chunk* const* chunks, int count, TableSelector& selector, const LaneKernels& kernels) {
-  std::uint16_t* indexes[2];
-  std::size_t sizes[2];
+  std::uint16_t* indexes[kMaxRuns];
+  std::size_t sizes[kMaxRuns];
   for (int i = 0; i < count; ++i) {
     if (!chunks[i]->load_turns()) return false;
     indexes[i] = chunks[i]->block().indexes;
@@ -248,8 +248,8 @@ bool decode_block(Chunk* const* chunks, int count, TableSelector& selector, cons
   }
   selector.select(indexes, sizes, count);
   for (;;) {
-    LaneDecodeRun runs[2];
-    Chunk* active[2];
+    LaneDecodeRun runs[kMaxRuns];
+    Chunk* active[kMaxRuns];
     int num_active = 0;
     for (int i = 0; i < count; ++i) {
       if (chunks[i]->run().turns == 0) continue;
@@ -282,18 +282,19 @@ void decode_rest(Chunk& chunk, TableSelector& selector, const LaneKernels& kerne
 
 void decode_chunks(LaneDecodeJob* jobs, int count, const LaneTable& table, const LaneKernels& kernels) {
   TableSelector selector(table);
-  if (count == 1) {
-    Chunk chunk(jobs[0], table, kernels);
-    if (chunk.start()) decode_rest(chunk, selector, kernels);
-    return;
+  std::vector<Chunk> chunks;
+  chunks.reserve(static_cast<std::size_t>(count));
+  Chunk* in_turns[kMaxRuns];
+  int num_in_turns = 0;
+  for (int i = 0; i < count; ++i) {
+    chunks.emplace_back(jobs[i], table, kernels);
+    if (!chunks.back().start()) return;
+    if (chunks.back().num_lanes() == kMaxLanes) in_turns[num_in_turns++] = &chunks.back();
   }
-  Chunk first(jobs[0], table, kernels), second(jobs[1], table, kernels);
-  if (!first.start() || !second.start()) return;
-  Chunk* const both[] = {&first, &second};
-  if (first.num_lanes() == kMaxLanes && second.num_lanes() == kMaxLanes)
-    while (first.num_left() >= kMaxLanes && second.num_left() >= kMaxLanes)
-      if (!decode_block(both, 2, selector, kernels)) return;
-  for (Chunk* chunk : both) decode_rest(*chunk, selector, kernels);
+  const auto ready = [](const Chunk* chunk) { return chunk->num_left() >= kMaxLanes; };
+  while (num_in_turns > 1 && std::all_of(in_turns, in_turns + num_in_turns, ready))
+    if (!decode_block(in_turns, num_in_turns, selector, kernels)) return;
+  for (Chunk& chunk : chunks) decode_rest(chunk, selector, kernels);
 }
 
 }  // namespace scalecodec

@@ -204,16 +204,17 @@ class Chunk {
 
 /// One block of each of these chunks, which have as many lanes.
 bool encode_block(Chunk* const* chunks, int count, TableSelector& selector, const LaneKernels& kernels) {
-  std::uint16_t* indexes[2];
-  std::size_t sizes[2];
+  std::uint16_t* indexes[kMaxRuns];
+  std::size_t sizes[kMaxRuns];
   for (int i = 0; i < count; ++i) {
     if (!chunks[i]->load_turns()) return false;
     indexes[i] = chunks[i]->block().indexes;
     sizes[i] = chunks[i]->block().count;
   }
   selector.select(indexes, sizes, count);
-  LaneEncodeRun runs[2];
+  LaneEncodeRun runs[kMaxRuns];
   for (int i = 0; i < count; ++i) runs[i] = chunks[i]->run();
+  // The chunks of a stream differ by a symbol at most, their blocks by a turn: that is left for one at a time.
   kernels.encode(selector.view(), runs, count, chunks[0]->num_lanes());
   for (int i = 0; i < count; ++i) {
     if (runs[i].turns) kernels.encode(selector.view(), runs + i, 1, chunks[i]->num_lanes());
@@ -239,20 +240,21 @@ bool start(Chunk& chunk, TableSelector& selector) {
 
 void encode_chunks(LaneEncodeJob* jobs, int count, const LaneTable& table, const LaneKernels& kernels) {
   TableSelector selector(table);
-  if (count == 1) {
-    Chunk chunk(jobs[0], table, kernels);
-    if (start(chunk, selector) && encode_rest(chunk, selector, kernels)) chunk.finish();
-    return;
+  std::vector<Chunk> chunks;
+  chunks.reserve(static_cast<std::size_t>(count));
+  Chunk* in_turns[kMaxRuns];
+  int num_in_turns = 0;
+  for (int i = 0; i < count; ++i) {
+    chunks.emplace_back(jobs[i], table, kernels);
+    if (!start(chunks.back(), selector)) return;
+    if (chunks.back().num_lanes() == kMaxLanes) in_turns[num_in_turns++] = &chunks.back();
   }
-  Chunk first(jobs[0], table, kernels), second(jobs[1], table, kernels);
-  Chunk* const both[] = {&first, &second};
-  if (!start(first, selector) || !start(second, selector)) return;
-  if (first.num_lanes() == kMaxLanes && second.num_lanes() == kMaxLanes)
-    while (first.num_left() > 0 && second.num_left() > 0)
-      if (!encode_block(both, 2, selector, kernels)) return;
-  for (Chunk* chunk : both) {
-    if (!encode_rest(*chunk, selector, kernels)) return;
-    chunk->finish();
+  const auto ready = [](const Chunk* chunk) { return chunk->num_left() > 0; };
+  while (num_in_turns > 1 && std::all_of(in_turns, in_turns + num_in_turns, ready))
+    if (!encode_block(in_turns, num_in_turns, selector, kernels)) return;
+  for (Chunk& chunk : chunks) {
+    if (!encode_rest(chunk, selector, kernels)) return;
+    chunk.finish();
   }
 }
 

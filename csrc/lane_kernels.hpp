@@ -9,6 +9,7 @@
 namespace scalecodec {
 
 constexpr std::size_t kMaxLanes = 32;
+constexpr int kMaxRuns = 4;                   // streams in turns: each hides the others' latency
 constexpr std::size_t kLaneBlock = 1024;  // symbols a kernel is given at a time, at most: 2 KiB each way, in L1
 constexpr std::size_t kLaneRoom = 64;     // bytes a kernel may read from its limit on: a turn of 32 words
 
@@ -39,8 +40,8 @@ struct WidenResult {
 };
 
 struct LaneKernels {
-  /// Decode turns of `num_lanes` symbols for `count` (1 or 2) streams, until one of them has no turns left or lacks
-  /// room. Two streams: 32 lanes only.
+  /// Decode turns of `num_lanes` symbols for `count` streams, 1 to kMaxRuns, until one of them has no turns left or lacks
+  /// room. Several streams: 32 lanes only.
   void (*decode)(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes);
   /// Encode turns, the last first, likewise; there is always room.
   void (*encode)(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes);

@@ -8,9 +8,9 @@ namespace scalecodec {
 namespace {
 
 constexpr std::size_t kLeastStride = 13;  // odd: counts of channels are even
-constexpr std::size_t kStreamSamples = 16384;
-constexpr std::size_t kChunkSamples = 2048;
-constexpr std::size_t kPairBytes = 12288;   // two chunks of this hide each other's latency
+constexpr std::size_t kStreamSamples = 4096;
+constexpr std::size_t kChunkSamples = 512;
+constexpr std::size_t kPairBytes = 11264;   // four chunks of this hide each other's latency
 constexpr std::size_t kChunkBytes = 24576;
 constexpr std::size_t kLeastChunk = 4096;  // symbols
 constexpr std::size_t kLeastInLanes = 1024;
@@ -73,7 +73,7 @@ Result plan_lanes(const IntegerSource& indexes, const LaneTable& table, LanePlan
   // floor(size * sum / (2048 * count)): the quotient apart from the rest, lest the product overflow.
   const std::uint64_t divisor = 2048 * mean.count;
   const std::uint64_t bytes = size * (mean.sum / divisor) + size * (mean.sum % divisor) / divisor;
-  plan.num_chunks = std::max<std::size_t>(1, std::min({bytes / kPairBytes, std::max<std::size_t>(2, bytes / kChunkBytes), size / kLeastChunk}));
+  plan.num_chunks = std::max<std::size_t>(1, std::min({bytes / kPairBytes, std::max<std::size_t>(4, bytes / kChunkBytes), size / kLeastChunk}));
   plan.bytes_per_chunk = static_cast<std::size_t>(bytes) / plan.num_chunks;
   return {};
 }

@@ -24,10 +24,9 @@ void TableSelector::clear() {
 
 bool TableSelector::add(std::uint16_t index) {
   const std::size_t number = chosen_.size();
-  if (number == kRegisterTables) return false;
+  if (number == kRegisterTables || !table_.put_registers(index, number, registers_)) return false;
   number_of_[index] = static_cast<std::uint16_t>(number);
   chosen_.push_back(index);
-  for (std::size_t i = 0; i < 3; ++i) thresholds_[i * kRegisterTables + number] = table_.thresholds(index)[i];
   std::copy_n(all_.buckets + index * kNumBuckets, kNumBuckets, buckets_ + number * kNumBuckets);
   first_cells_[number] = all_.first_cells[index];
   encode_rows_[number] = all_.encode_rows[index];
@@ -58,7 +57,7 @@ void TableSelector::select(std::uint16_t* const* blocks, const std::size_t* coun
       }
     return true;
   };
-  view_ = {thresholds_, buckets_, first_cells_, all_.cells, encode_rows_, all_.steps, all_.packed_steps, modes_};
+  view_ = {registers_, buckets_, first_cells_, all_.cells, encode_rows_, all_.steps, all_.packed_steps, modes_};
   if (rename_all()) return;
   clear();
   if (rename_all()) return;

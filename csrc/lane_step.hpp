@@ -21,9 +21,10 @@ inline void store_lane_word(std::uint8_t* to, std::uint32_t word) {
 inline std::int32_t take_symbol(const LaneView& view, std::size_t index, std::uint32_t& x) {
   const std::uint32_t slot = x & (kNumSlots - 1);
   const LaneCell* at = view.cells + view.first_cells[index] + view.buckets[index * kNumBuckets + (slot >> kBucketBits)];
-  while (slot - at->start >= std::uint32_t{at->freq} << at->raw_bits) ++at;
+  const auto place = [slot](const LaneCell& cell) { return (slot + cell.minus_start) & 0xffff; };
+  while (place(*at) >= std::uint32_t{at->freq} << at->raw_bits) ++at;
   const LaneCell cell = *at;
-  const std::uint32_t within = slot - cell.start;
+  const std::uint32_t within = place(cell);
   x = cell.freq * (x >> kSlotBits) + (within >> cell.raw_bits);
   return cell.distance + static_cast<std::int32_t>(within & ((1u << cell.raw_bits) - 1));
 }
@@ -38,7 +39,7 @@ struct LocatedStep {
 
 inline LocatedStep locate_step(const LaneView& view, std::size_t index, std::int32_t distance) {
   const std::uint64_t row = view.encode_rows[index];
-  const std::uint32_t value = static_cast<std::uint32_t>(distance - static_cast<std::int16_t>(row));
+  const std::uint32_t value = static_cast<std::uint32_t>(distance) + static_cast<std::uint16_t>(row);
   const std::uint32_t num_values = row >> 16 & 0xffff;
   const std::uint32_t raw_bits = row >> 32 & 7;
   const LaneStep* steps = view.steps + (row >> 35);

@@ -124,49 +124,56 @@ void LaneTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t
 
   const std::int32_t first = cells.first * (1 << cells.raw_bits) - half;
   const std::size_t first_step = steps_.size();
-  encode_rows_.push_back(static_cast<std::uint16_t>(first) | static_cast<std::uint64_t>(num_cells) << (16 + cells.raw_bits) |
+  encode_rows_.push_back(static_cast<std::uint16_t>(-first) | static_cast<std::uint64_t>(num_cells) << (16 + cells.raw_bits) |
                          static_cast<std::uint64_t>(cells.raw_bits) << 32 | static_cast<std::uint64_t>(first_step) << 35);
   costs_.push_back(expected_cost(cdf, length));
   modes_.push_back(offset + mode);
   modes_are_zero_ = modes_are_zero_ && modes_.back() == 0;
 
   steps_.resize(first_step + freq.size());
-  packed_steps_.resize(steps_.size());
+  packed_steps_.resize(steps_.size() + 1);  // kernels read 8 bytes
   first_cells_.push_back(static_cast<std::uint32_t>(cells_.size()));
-  const std::size_t first_bucket = buckets_.size();
-  buckets_.resize(first_bucket + kNumBuckets);
+  const std::size_t first_bucket = num_tables() * kNumBuckets - kNumBuckets;
+  buckets_.resize(first_bucket + kNumBuckets + kBucketRoom);
   std::uint32_t start = 0;
   std::uint8_t rank = 0;
   for (const std::size_t at : mode_first(cells.first, num_cells)) {
     const bool is_escape = at == num_cells;
     const int raw_bits = is_escape ? 0 : cells.raw_bits;
     const std::uint32_t width = freq[at] << cells.raw_bits;
-    const LaneCell cell{static_cast<std::uint16_t>(start), static_cast<std::uint16_t>(width >> raw_bits),
+    const LaneCell cell{static_cast<std::uint16_t>(-start), static_cast<std::uint16_t>(width >> raw_bits),
                         is_escape ? kEscapeDistance
                                   : static_cast<std::int16_t>(first + (static_cast<std::int32_t>(at) << raw_bits)),
                         static_cast<std::uint16_t>(raw_bits)};
     cells_.push_back(cell);
-    steps_[first_step + at] = {((std::uint64_t{1} << 47) + cell.freq - 1) / cell.freq, cell.start, cell.freq};
-    packed_steps_[first_step + at] = cell.start | std::uint32_t{cell.freq} << 16;
+    steps_[first_step + at] = {((std::uint64_t{1} << 47) + cell.freq - 1) / cell.freq, static_cast<std::uint16_t>(start), cell.freq};
+    packed_steps_[first_step + at] = start | std::uint32_t{cell.freq} << 16;
     std::uint32_t bucket = (start + (1u << kBucketBits) - 1) >> kBucketBits;
     for (; bucket << kBucketBits < start + width; ++bucket) buckets_[first_bucket + bucket] = rank;
     start += width;
     ++rank;
   }
-  cells_.push_back({0xffff, 0, 0, 0});  // kernels look one cell ahead: no slot is there
+  cells_.push_back({0x8000, 0, 0, 0});  // kernels look one cell ahead: no slot is there
   std::uint32_t end = 0;
-  for (const std::int32_t neighbour : {0, 1, -1}) {  // one that is not there takes no slots
-    const std::size_t at = static_cast<std::size_t>(neighbour - cells.first);
-    if (cells.raw_bits == 0 && at < num_cells) end += freq[at];
-    const std::size_t place = thresholds_.size() % 3;
-    thresholds_.push_back(static_cast<std::uint16_t>(end));
-    if (modes_.size() <= kRegisterTables)
-      register_thresholds_[place * kRegisterTables + modes_.size() - 1] = thresholds_.back();
+  std::array<std::uint16_t, 3> thresholds{};
+  for (std::size_t i = 0; i < 3 && cells.raw_bits == 0; ++i) {
+    constexpr std::int32_t kNeighbours[] = {0, 1, -1};  // one that is not there takes no slots
+    const std::size_t at = static_cast<std::size_t>(kNeighbours[i] - cells.first);
+    if (at < num_cells) end += freq[at];
+    thresholds[i] = static_cast<std::uint16_t>(end);
   }
+  thresholds_.push_back(thresholds);
+  if (modes_.size() <= kRegisterTables) put_registers(modes_.size() - 1, modes_.size() - 1, registers_.data());
+}
+
+bool LaneTable::put_registers(std::size_t index, std::size_t number, std::uint16_t* registers) const {
+  for (std::size_t i = 0; i < 3; ++i) registers[i * kRegisterTables + number] = thresholds_[index][i];
+  registers[3 * kRegisterTables + number] = static_cast<std::uint16_t>(first_cells_[index]);
+  return first_cells_[index] <= 0xffff;
 }
 
 LaneView LaneTable::view() const {
-  return {modes_.size() <= kRegisterTables ? register_thresholds_.data() : nullptr,
+  return {modes_.size() <= kRegisterTables ? registers_.data() : nullptr,
           buckets_.data(),
           first_cells_.data(),
           cells_.data(),

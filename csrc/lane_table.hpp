@@ -19,15 +19,16 @@ constexpr std::size_t kMaxCells = 128;
 constexpr int kMaxRawBits = 7;
 constexpr int kBucketBits = 7;  // slots of a bucket: 2^7
 constexpr std::size_t kNumBuckets = kNumSlots >> kBucketBits;
+constexpr std::size_t kBucketRoom = 8;  // bytes that can be read from the last bucket on
 constexpr std::int16_t kEscapeDistance = -32768;  // no symbol in a cell is as far from its mode
 constexpr std::size_t kRegisterTables = 64;       // thresholds of so many tables fit vector registers
 constexpr std::size_t kMaxLaneTables = 65536;
 
-/// A cell, for decoding: 8 bytes, what one gather fetches.
+/// A cell, for decoding: 8 bytes, what one gather fetches. Adding a slot to its first 16 bits makes them the place in it.
 struct LaneCell {
-  std::uint16_t start;
-  std::uint16_t freq;      // start to start + (freq << raw_bits)
-  std::int16_t distance;   // of the cell's first symbol from the mode, or kEscapeDistance
+  std::uint16_t minus_start;  // modulo 2^16
+  std::uint16_t freq;         // it has freq << raw_bits slots
+  std::int16_t distance;      // of the cell's first symbol from the mode, or kEscapeDistance
   std::uint16_t raw_bits;
 };
 
@@ -42,13 +43,13 @@ struct LaneStep {
 
 /// The tables as kernels see them: those that a block's indexes name, in the order of these.
 struct LaneView {
-  /// [3][kRegisterTables]: ends of the first three cells where these are the symbols mode, mode + 1, mode - 1, else 0.
-  /// Null where there are more tables: all symbols are looked up then.
-  const std::uint16_t* thresholds;
+  /// [4][kRegisterTables]: ends of the first three cells where these are the symbols mode, mode + 1, mode - 1, else 0;
+  /// and first_cells. Null where there are more tables, or cells beyond 65535: all symbols are looked up then.
+  const std::uint16_t* registers;
   const std::uint8_t* buckets;       // [kNumBuckets] of each table: rank of the cell that holds slot 128 b
   const std::uint32_t* first_cells;  // of each table, in `cells`; there they follow by rank,
   const LaneCell* cells;             // and then one that starts beyond every slot
-  /// Of each table: distance of the first symbol in a cell from the mode (16 bits) | number of symbols in cells << 16 |
+  /// Of each table: symbols in cells before the mode (16 bits) | number of symbols in cells << 16 |
   /// raw_bits << 32 | place of the first cell's step << 35. The escape's step comes last.
   const std::uint64_t* encode_rows;
   const LaneStep* steps;
@@ -63,10 +64,10 @@ class LaneTable {
   void append(const std::int32_t* cdf, std::size_t length, std::int32_t offset);
 
   std::size_t num_tables() const { return modes_.size(); }
-  /// All tables, with thresholds if there are at most kRegisterTables. Valid while nothing is appended.
+  /// All tables, in registers if there are at most kRegisterTables. Valid while nothing is appended.
   LaneView view() const;
-  /// Of one table, [3].
-  const std::uint16_t* thresholds(std::size_t index) const { return thresholds_.data() + 3 * index; }
+  /// Put a table's thresholds and first cell into registers [4][kRegisterTables] at `number`; false where a cell is beyond.
+  bool put_registers(std::size_t index, std::size_t number, std::uint16_t* registers) const;
   /// Expected cost of a symbol, in 1/256 bit.
   std::uint32_t cost(std::size_t index) const { return costs_[index]; }
   bool modes_are_zero() const { return modes_are_zero_; }
@@ -74,8 +75,8 @@ class LaneTable {
   const std::int32_t* modes() const { return modes_are_zero_ ? nullptr : modes_.data(); }
 
  private:
-  std::vector<std::uint16_t> thresholds_;
-  std::array<std::uint16_t, 3 * kRegisterTables> register_thresholds_{};
+  std::vector<std::array<std::uint16_t, 3>> thresholds_;
+  std::array<std::uint16_t, 4 * kRegisterTables> registers_{};
   std::vector<std::uint8_t> buckets_;
   std::vector<std::uint32_t> first_cells_;
   std::vector<LaneCell> cells_;

@@ -18,10 +18,10 @@ struct Work {
   std::vector<std::size_t> first_of_task;  // and one beyond the last
 };
 
-/// Run jobs in pairs of neighbours where that leaves enough for every thread; a pair hides latency.
+/// Run jobs in groups of neighbours where that leaves enough for every thread; a group hides latency.
 template <class Job, class Code>
 void run_jobs(std::vector<Job>& jobs, std::size_t num_threads, Code&& code) {
-  const std::size_t group = jobs.size() >= 2 * num_threads ? 2 : 1;
+  const std::size_t group = std::clamp<std::size_t>(jobs.size() / num_threads, 1, kMaxRuns);
   run_parallel((jobs.size() + group - 1) / group, num_threads, [&](std::size_t i) {
     Job* first = jobs.data() + group * i;
     const std::size_t count = std::min(group, jobs.size() - group * i);

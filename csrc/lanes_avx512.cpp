@@ -17,6 +17,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2,bmi,bmi2,popcnt")
 
+
 #include "lane_blocks.hpp"
 
 namespace scalecodec {
@@ -25,12 +26,57 @@ namespace {
 
 constexpr std::size_t kLanes = 32;
 
-/// Three thresholds of 64 tables.
-struct Thresholds {
-  __m512i low[3], high[3];
+/// The low halves of 32 elements of 32 bits.
+__m512i narrow(__m512i first, __m512i second) {
+  const __m512i even = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22,
+                                        20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  return _mm512_permutex2var_epi16(first, even, second);
+}
 
-  explicit Thresholds(const std::uint16_t* from) {
-    for (int i = 0; i < 3; ++i) {
+bool narrow_indexes(const std::int32_t* from, std::size_t count, std::uint32_t num_tables, std::uint16_t* to) {
+  __m512i greatest = _mm512_setzero_si512();
+  std::size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const __m512i first = _mm512_loadu_si512(from + i), second = _mm512_loadu_si512(from + i + 16);
+    greatest = _mm512_max_epu32(greatest, _mm512_max_epu32(first, second));
+    _mm512_storeu_si512(to + i, narrow(first, second));
+  }
+  const bool good = _mm512_reduce_max_epu32(greatest) < num_tables;
+  return blocks::narrow_indexes(from + i, count - i, num_tables, to + i) && good;
+}
+
+void to_distances(const std::int32_t* symbols, std::size_t count, const std::uint16_t* indexes, const std::int32_t* modes,
+                  std::int16_t* distances) {
+  std::size_t i = 0;
+  for (; !modes && i + 32 <= count; i += 32) {
+    // Saturates at -32768, which no cell holds either.
+    const __m256i first = _mm512_cvtsepi32_epi16(_mm512_loadu_si512(symbols + i));
+    const __m256i second = _mm512_cvtsepi32_epi16(_mm512_loadu_si512(symbols + i + 16));
+    _mm512_storeu_si512(distances + i, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
+  }
+  blocks::to_distances(symbols + i, count - i, indexes + i, modes, distances + i);
+}
+
+WidenResult to_symbols(const std::int16_t* distances, std::size_t count, const std::uint16_t* indexes,
+                       const std::int32_t* modes, std::int32_t* symbols) {
+  std::size_t i = 0;
+  __mmask32 escapes = 0;
+  for (; !modes && i + 32 <= count; i += 32) {
+    const __m512i distance = _mm512_loadu_si512(distances + i);
+    escapes |= _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(kEscapeDistance));
+    _mm512_storeu_si512(symbols + i, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(distance)));
+    _mm512_storeu_si512(symbols + i + 16, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(distance, 1)));
+  }
+  const WidenResult rest = blocks::to_symbols(distances + i, count - i, indexes + i, modes, symbols + i);
+  return {rest.has_escapes || escapes != 0, rest.overflows};
+}
+
+/// What a block needs of 64 tables: three thresholds and the first cell of each.
+struct Registers {
+  __m512i low[4], high[4];
+
+  explicit Registers(const std::uint16_t* from) {
+    for (int i = 0; i < 4; ++i) {
       low[i] = _mm512_loadu_si512(from + i * kRegisterTables);
       high[i] = _mm512_loadu_si512(from + i * kRegisterTables + 32);
     }
@@ -41,75 +87,60 @@ struct Thresholds {
 __m512i low_half(__m512i v) { return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)); }
 __m512i high_half(__m512i v) { return _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)); }
 
-__m512i join(__m256i low, __m256i high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
-
-/// 32 bits of each of 16 elements, from `shift` on.
-__m512i field(__m512i first, __m512i second, unsigned shift) {
-  return join(_mm512_cvtepi64_epi32(_mm512_srli_epi64(first, shift)), _mm512_cvtepi64_epi32(_mm512_srli_epi64(second, shift)));
+__m512i pick(__m512i cell, __m512i next) {
+  // The next cell, unless its start is beyond the slot: then the difference is negative.
+  return _mm512_mask_mov_epi64(next, _mm512_test_epi64_mask(next, _mm512_set1_epi64(0x8000)), cell);
 }
 
-/// Up to 16 lanes taken out of their order; 32 bits each.
-struct Found {
-  __m256i high, low, distance;  // of the new state, and of the symbol; 16 bits each
-};
-
-__m512i start_of(__m512i low) { return _mm512_and_si512(low, _mm512_set1_epi32(0xffff)); }
-__m512i width_of(__m512i low, __m512i high) { return _mm512_sllv_epi32(_mm512_srli_epi32(low, 16), _mm512_srli_epi32(high, 16)); }
-
-/// Look cells up for 16 lanes: `index` of table, `high` and `low` of state, 16 bits each.
-inline __attribute__((always_inline)) Found look_up(const LaneView& view, __m256i index, __m256i high, __m256i low) {
-  const __m512i index32 = _mm512_cvtepu16_epi32(index), low32 = _mm512_cvtepu16_epi32(low);
-  const __m512i slot = _mm512_and_si512(low32, _mm512_set1_epi32(kNumSlots - 1));
-  const __m512i bucket = _mm512_add_epi32(_mm512_slli_epi32(index32, 8), _mm512_srli_epi32(slot, kBucketBits));
-  const __m512i rank = _mm512_and_si512(_mm512_i32gather_epi32(bucket, view.buckets, 1), _mm512_set1_epi32(255));
-  __m512i at = _mm512_add_epi32(_mm512_i32gather_epi32(index32, view.first_cells, 4), rank);
-  __m512i cell_low, cell_high, within;
+/// Cells with raw bits, or a third cell in a bucket: slot - start and distance made whole, as `look_up` has to return them.
+__attribute__((noinline)) __m512i look_up_rare(const LaneCell* cells, __m512i at, __m512i slot, __m512i cell) {
+  const __m512i low_bits = _mm512_set1_epi64(0xffff);
   for (;;) {
-    const __m512i first = _mm512_i32gather_epi64(_mm512_castsi512_si256(at), view.cells, 8);
-    const __m512i second = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(at, 1), view.cells, 8);
-    cell_low = field(first, second, 0);
-    cell_high = field(first, second, 32);
-    within = _mm512_sub_epi32(slot, start_of(cell_low));
-    const __mmask16 beyond = _mm512_cmpge_epu32_mask(within, width_of(cell_low, cell_high));
-    if (__builtin_expect(beyond == 0, 1)) break;
-    at = _mm512_mask_add_epi32(at, beyond, at, _mm512_set1_epi32(1));
+    const __m512i within = _mm512_and_si512(cell, low_bits), freq = _mm512_and_si512(_mm512_srli_epi64(cell, 16), low_bits);
+    const __m512i bits = _mm512_srli_epi64(cell, 48);
+    const __mmask8 beyond = _mm512_cmpge_epu64_mask(within, _mm512_sllv_epi64(freq, bits));
+    if (beyond == 0) {
+      const __m512i shifted = _mm512_srlv_epi64(within, bits);
+      const __m512i raw = _mm512_sub_epi64(within, _mm512_sllv_epi64(shifted, bits));
+      return _mm512_add_epi16(_mm512_sub_epi64(cell, _mm512_sub_epi64(within, shifted)), _mm512_slli_epi64(raw, 32));
+    }
+    at = _mm512_mask_add_epi64(at, beyond, at, _mm512_set1_epi64(2));
+    const __m512i first = _mm512_add_epi16(_mm512_mask_i64gather_epi64(cell, beyond, at, cells, 8), slot);
+    const __m512i second = _mm512_add_epi16(_mm512_mask_i64gather_epi64(cell, beyond, at, cells + 1, 8), slot);
+    cell = _mm512_mask_mov_epi64(cell, beyond, pick(first, second));
   }
-  const __m512i bits = _mm512_srli_epi32(cell_high, 16);
-  const __m512i shifted = _mm512_srlv_epi32(within, bits);
-  const __m512i raw = _mm512_sub_epi32(within, _mm512_sllv_epi32(shifted, bits));
-  const __m512i rest = _mm512_add_epi32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 1), _mm512_srli_epi32(low32, kSlotBits));
-  const __m512i x = _mm512_add_epi32(_mm512_mullo_epi32(_mm512_srli_epi32(cell_low, 16), rest), shifted);
-  return {_mm512_cvtepi32_epi16(_mm512_srli_epi32(x, 16)), _mm512_cvtepi32_epi16(x),
-          _mm512_cvtepi32_epi16(_mm512_add_epi32(cell_high, raw))};
 }
 
-/// The same for 8 lanes, which is what most turns have. The next cell is fetched along: it seldom takes a third.
-inline __attribute__((always_inline)) Found look_up_few(const LaneView& view, __m128i index, __m128i high, __m128i low) {
-  const __m256i index32 = _mm256_cvtepu16_epi32(index), low32 = _mm256_cvtepu16_epi32(low);
-  const __m256i slot = _mm256_and_si256(low32, _mm256_set1_epi32(kNumSlots - 1));
-  const __m256i bucket = _mm256_add_epi32(_mm256_slli_epi32(index32, 8), _mm256_srli_epi32(slot, kBucketBits));
-  const __m256i rank = _mm256_and_si256(_mm256_i32gather_epi32(reinterpret_cast<const int*>(view.buckets), bucket, 1), _mm256_set1_epi32(255));
-  __m256i at = _mm256_add_epi32(_mm256_i32gather_epi32(reinterpret_cast<const int*>(view.first_cells), index32, 4), rank);
-  __m256i cell_low, cell_high, within;
-  for (;;) {
-    __m512i cells = _mm512_i32gather_epi64(at, view.cells, 8);
-    const __m512i next = _mm512_i32gather_epi64(at, view.cells + 1, 8);
-    const __mmask8 in_next = _mm256_cmpge_epu32_mask(slot, _mm256_and_si256(_mm512_cvtepi64_epi32(next), _mm256_set1_epi32(0xffff)));
-    cells = _mm512_mask_mov_epi64(cells, in_next, next);
-    cell_low = _mm512_cvtepi64_epi32(cells);
-    cell_high = _mm512_cvtepi64_epi32(_mm512_srli_epi64(cells, 32));
-    within = _mm256_sub_epi32(slot, _mm256_and_si256(cell_low, _mm256_set1_epi32(0xffff)));
-    const __mmask8 beyond = _mm256_cmpge_epu32_mask(within, _mm256_sllv_epi32(_mm256_srli_epi32(cell_low, 16), _mm256_srli_epi32(cell_high, 16)));
-    if (__builtin_expect(beyond == 0, 1)) break;
-    at = _mm256_mask_add_epi32(at, beyond, at, _mm256_set1_epi32(2));
-  }
-  const __m256i bits = _mm256_srli_epi32(cell_high, 16);
-  const __m256i shifted = _mm256_srlv_epi32(within, bits);
-  const __m256i raw = _mm256_sub_epi32(within, _mm256_sllv_epi32(shifted, bits));
-  const __m256i rest = _mm256_add_epi32(_mm256_slli_epi32(_mm256_cvtepu16_epi32(high), 1), _mm256_srli_epi32(low32, kSlotBits));
-  const __m256i x = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_srli_epi32(cell_low, 16), rest), shifted);
-  return {_mm256_castsi128_si256(_mm256_cvtepi32_epi16(_mm256_srli_epi32(x, 16))), _mm256_castsi128_si256(_mm256_cvtepi32_epi16(x)),
-          _mm256_castsi128_si256(_mm256_cvtepi32_epi16(_mm256_add_epi32(cell_high, raw)))};
+/// 8 symbols' cells for lanes out of their order, in 64 bits each: place in the cell without raw bits, freq, distance.
+inline __attribute__((always_inline)) __m512i look_up(const LaneView view, __m512i first_cell, __m128i index, __m128i slots) {
+  const __m512i slot = _mm512_cvtepu16_epi64(slots);
+  const __m512i bucket = _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu16_epi64(index), 8), _mm512_srli_epi64(slot, kBucketBits));
+  const __m512i rank = _mm512_and_si512(_mm512_i64gather_epi64(bucket, view.buckets, 1), _mm512_set1_epi64(255));
+  const __m512i at = _mm512_add_epi64(first_cell, rank);
+  // The next cell is fetched along: it seldom takes a third.
+  const __m512i first = _mm512_add_epi16(_mm512_i64gather_epi64(at, view.cells, 8), slot);
+  const __m512i second = _mm512_add_epi16(_mm512_i64gather_epi64(at, view.cells + 1, 8), slot);
+  const __m512i cell = pick(first, second);
+  const __mmask32 beyond = _mm512_mask_cmpge_epu16_mask(0x11111111, cell, _mm512_srli_epi64(cell, 16));
+  const __mmask8 has_raw_bits = _mm512_test_epi64_mask(cell, _mm512_set1_epi64(static_cast<long long>(0xffff000000000000)));
+  if (__builtin_expect(beyond | has_raw_bits, 0)) return look_up_rare(view.cells, at, slot, cell);
+  return cell;
+}
+
+/// Where `lanes`, from the lowest on, find field 0 of theirs in vectors of 8 times 64 bits.
+__m512i places_of(__mmask32 lanes) {
+  return _mm512_maskz_expand_epi16(lanes, _mm512_set_epi16(124, 120, 116, 112, 108, 104, 100, 96, 92, 88, 84, 80, 76, 72, 68, 64, 60, 56, 52, 48,
+                                                           44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0));
+}
+
+/// Field `i` of results for `lanes`; places beyond 63 wrap round.
+__m512i spread(__m512i old, __mmask32 lanes, __m512i places, int i, __m512i first, __m512i second) {
+  const __m512i at = _mm512_add_epi16(places, _mm512_set1_epi16(static_cast<short>(i)));
+  return _mm512_mask_mov_epi16(old, lanes, _mm512_permutex2var_epi16(first, at, second));
+}
+
+__m512i spread(__m512i old, __mmask32 lanes, __m512i places, int i, __m512i only) {
+  return _mm512_mask_permutexvar_epi16(old, lanes, _mm512_add_epi16(places, _mm512_set1_epi16(static_cast<short>(i))), only);
 }
 
 struct DecodeState {
@@ -121,46 +152,67 @@ struct DecodeState {
 };
 
 template <bool kInRegisters>
-inline __attribute__((always_inline)) void decode_turn(const LaneView& view, const Thresholds& thresholds, DecodeState& s) {
+inline __attribute__((always_inline)) __m512i first_cells_of(const LaneView view, const Registers& registers, __m128i index) {
+  if (kInRegisters)
+    return _mm512_cvtepu16_epi64(_mm512_castsi512_si128(registers.of(3, _mm512_castsi128_si512(index))));
+  return _mm512_cvtepu32_epi64(_mm256_i32gather_epi32(reinterpret_cast<const int*>(view.first_cells), _mm256_cvtepu16_epi32(index), 4));
+}
+
+/// Lanes 8 kPart to 8 kPart + 7 of those compressed.
+template <int kPart, bool kInRegisters>
+inline __attribute__((always_inline)) __m512i look_up_part(const LaneView view, const Registers& registers, __m512i index, __m512i slot) {
+  const __m128i index8 = _mm512_extracti32x4_epi32(index, kPart), slot8 = _mm512_extracti32x4_epi32(slot, kPart);
+  return look_up(view, first_cells_of<kInRegisters>(view, registers, index8), index8, slot8);
+}
+
+template <bool kInRegisters>
+inline __attribute__((always_inline)) void decode_turn(const LaneView view, const Registers& registers, DecodeState& s) {
   const __m512i index = _mm512_loadu_si512(s.indexes);
   const __m512i slot = _mm512_and_si512(s.low, _mm512_set1_epi16(kNumSlots - 1));
-  __m512i high = _mm512_setzero_si512(), low = high, distance = high;
+  __m512i freq = _mm512_setzero_si512(), within = freq, distance = freq;
   __mmask32 others = ~__mmask32{0};
   if (kInRegisters) {
-    const __m512i end0 = thresholds.of(0, index), end1 = thresholds.of(1, index), end2 = thresholds.of(2, index);
+    const __m512i end0 = registers.of(0, index), end1 = registers.of(1, index), end2 = registers.of(2, index);
     const __mmask32 beyond0 = _mm512_cmpge_epu16_mask(slot, end0);
     const __mmask32 beyond1 = _mm512_cmpge_epu16_mask(slot, end1);
     others = _mm512_cmpge_epu16_mask(slot, end2);
     const __m512i start = _mm512_maskz_mov_epi16(beyond0, _mm512_mask_mov_epi16(end0, beyond1, end1));
     const __m512i end = _mm512_mask_mov_epi16(_mm512_mask_mov_epi16(end0, beyond0, end1), beyond1, end2);
-    const __m512i freq = _mm512_sub_epi16(end, start);
+    freq = _mm512_sub_epi16(end, start);
+    within = _mm512_sub_epi16(slot, start);
     distance = _mm512_maskz_mov_epi16(beyond0, _mm512_mask_mov_epi16(_mm512_set1_epi16(1), beyond1, _mm512_set1_epi16(-1)));
-    // x = freq * (2 * high + top bit of low) + slot - start, in halves.
-    const __m512i twice = _mm512_add_epi16(freq, freq);
-    const __m512i within = _mm512_sub_epi16(slot, start);
-    const __m512i addend = _mm512_mask_add_epi16(within, _mm512_movepi16_mask(s.low), within, freq);
-    low = _mm512_add_epi16(_mm512_mullo_epi16(twice, s.high), addend);
-    high = _mm512_mulhi_epu16(twice, s.high);
-    high = _mm512_mask_sub_epi16(high, _mm512_cmplt_epu16_mask(low, addend), high, _mm512_set1_epi16(-1));
   }
-  const int num_others = __builtin_popcount(others);
-  const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
-  const __m512i high_of = _mm512_maskz_compress_epi16(others, s.high);
-  const __m512i low_of = _mm512_maskz_compress_epi16(others, s.low);
-  if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
-    const Found few = look_up_few(view, _mm512_castsi512_si128(index_of), _mm512_castsi512_si128(high_of), _mm512_castsi512_si128(low_of));
-    high = _mm512_mask_expand_epi16(high, others, _mm512_castsi256_si512(few.high));
-    low = _mm512_mask_expand_epi16(low, others, _mm512_castsi256_si512(few.low));
-    distance = _mm512_mask_expand_epi16(distance, others, _mm512_castsi256_si512(few.distance));
-  } else {
-    const Found first = look_up(view, _mm512_castsi512_si256(index_of), _mm512_castsi512_si256(high_of), _mm512_castsi512_si256(low_of));
-    Found second = first;
-    if (num_others > 16)
-      second = look_up(view, _mm512_extracti64x4_epi64(index_of, 1), _mm512_extracti64x4_epi64(high_of, 1), _mm512_extracti64x4_epi64(low_of, 1));
-    high = _mm512_mask_expand_epi16(high, others, join(first.high, second.high));
-    low = _mm512_mask_expand_epi16(low, others, join(first.low, second.low));
-    distance = _mm512_mask_expand_epi16(distance, others, join(first.distance, second.distance));
+  if (others) {
+    const int num_others = __builtin_popcount(others);
+    const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
+    const __m512i slot_of = _mm512_maskz_compress_epi16(others, slot);
+    const __m512i places = places_of(others);
+    const __m512i first = look_up_part<0, kInRegisters>(view, registers, index_of, slot_of);
+    if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
+      within = spread(within, others, places, 0, first);
+      freq = spread(freq, others, places, 1, first);
+      distance = spread(distance, others, places, 2, first);
+    } else {
+      const __m512i second = look_up_part<1, kInRegisters>(view, registers, index_of, slot_of);
+      within = spread(within, others, places, 0, first, second);
+      freq = spread(freq, others, places, 1, first, second);
+      distance = spread(distance, others, places, 2, first, second);
+    }
+    if (num_others > 16) {
+      const __mmask32 upper = _mm512_cmpgt_epu16_mask(places, _mm512_set1_epi16(63));
+      const __m512i third = look_up_part<2, kInRegisters>(view, registers, index_of, slot_of);
+      const __m512i fourth = look_up_part<3, kInRegisters>(view, registers, index_of, slot_of);
+      within = spread(within, upper, places, 0, third, fourth);
+      freq = spread(freq, upper, places, 1, third, fourth);
+      distance = spread(distance, upper, places, 2, third, fourth);
+    }
   }
+  // x = freq * (2 * high + top bit of low) + within, in halves.
+  const __m512i twice = _mm512_add_epi16(freq, freq);
+  const __m512i addend = _mm512_mask_add_epi16(within, _mm512_movepi16_mask(s.low), within, freq);
+  const __m512i low = _mm512_add_epi16(_mm512_mullo_epi16(twice, s.high), addend);
+  __m512i high = _mm512_mulhi_epu16(twice, s.high);
+  high = _mm512_mask_sub_epi16(high, _mm512_cmplt_epu16_mask(low, addend), high, _mm512_set1_epi16(-1));
   _mm512_storeu_si512(s.distances, distance);
   const __mmask32 renorm = _mm512_testn_epi16_mask(high, high);
   s.high = _mm512_mask_mov_epi16(high, renorm, low);
@@ -171,11 +223,11 @@ inline __attribute__((always_inline)) void decode_turn(const LaneView& view, con
 }
 
 template <int kCount, bool kInRegisters>
-void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
+void decode_runs(const LaneView view, LaneDecodeRun* runs) {
   const __m512i even = _mm512_slli_epi16(_mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 1);
   const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
-  static constexpr std::uint16_t kNoThresholds[3 * kRegisterTables] = {};
-  const Thresholds thresholds(kInRegisters ? view.thresholds : kNoThresholds);
+  static constexpr std::uint16_t kNoRegisters[4 * kRegisterTables] = {};
+  const Registers registers(kInRegisters ? view.registers : kNoRegisters);
   DecodeState s[kCount];
   std::size_t turns = runs[0].turns;
   for (int i = 0; i < kCount; ++i) {
@@ -188,8 +240,8 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
     bool has_room = true;
     for (int i = 0; i < kCount; ++i) has_room &= s[i].next <= s[i].limit;
     if (__builtin_expect(!has_room, 0)) break;
-#pragma GCC unroll 2
-    for (int i = 0; i < kCount; ++i) decode_turn<kInRegisters>(view, thresholds, s[i]);
+#pragma GCC unroll 4
+    for (int i = 0; i < kCount; ++i) decode_turn<kInRegisters>(view, registers, s[i]);
   }
   for (int i = 0; i < kCount; ++i) {
     const __m512i a = _mm512_or_si512(_mm512_slli_epi32(low_half(s[i].high), 16), low_half(s[i].low));
@@ -205,50 +257,40 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
 
 void decode(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes) {
   if (num_lanes != kLanes) return kScalarLanes.decode(view, runs, count, num_lanes);
-  if (count == 1) return view.thresholds ? decode_runs<1, true>(view, runs) : decode_runs<1, false>(view, runs);
-  return view.thresholds ? decode_runs<2, true>(view, runs) : decode_runs<2, false>(view, runs);
+  switch (count) {
+    case 1:
+      return view.registers ? decode_runs<1, true>(view, runs) : decode_runs<1, false>(view, runs);
+    case 2:
+      return view.registers ? decode_runs<2, true>(view, runs) : decode_runs<2, false>(view, runs);
+    case 3:
+      return view.registers ? decode_runs<3, true>(view, runs) : decode_runs<3, false>(view, runs);
+    default:
+      return view.registers ? decode_runs<4, true>(view, runs) : decode_runs<4, false>(view, runs);
+  }
 }
 
-/// A step for 16 lanes, 16 bits each; bias = start + raw.
-struct Step {
-  __m256i freq, bias, raw_bits;
-  __mmask16 escapes;
-};
-
-Step find_steps(const LaneView& view, __m256i index, __m256i distance) {
-  const __m512i index32 = _mm512_cvtepu16_epi32(index);
-  const __m512i first = _mm512_i32gather_epi64(_mm512_castsi512_si256(index32), view.encode_rows, 8);
-  const __m512i second = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(index32, 1), view.encode_rows, 8);
-  const __m512i range = field(first, second, 0), num_values = _mm512_srli_epi32(range, 16);
-  __m512i bits = _mm512_and_si512(field(first, second, 32), _mm512_set1_epi32(7));
-  const __m512i first_value = _mm512_srai_epi32(_mm512_slli_epi32(range, 16), 16);
-  __m512i value = _mm512_sub_epi32(_mm512_cvtepi16_epi32(distance), first_value);
-  const __mmask16 escapes = _mm512_cmpge_epu32_mask(value, num_values);
-  value = _mm512_mask_mov_epi32(value, escapes, num_values);  // whose cell's place is the escape's, with no raw
-  const __m512i cell = _mm512_srlv_epi32(value, bits);
-  const __m512i raw = _mm512_sub_epi32(value, _mm512_sllv_epi32(cell, bits));
-  const __m512i packed = _mm512_i32gather_epi32(_mm512_add_epi32(field(first, second, 35), cell), view.packed_steps, 4);
-  bits = _mm512_maskz_mov_epi32(static_cast<__mmask16>(~escapes), bits);
-  return {_mm512_cvtepi32_epi16(_mm512_srli_epi32(packed, 16)), _mm512_cvtepi32_epi16(_mm512_add_epi32(packed, raw)),
-          _mm512_cvtepi32_epi16(bits), escapes};
-}
-
-Step find_few_steps(const LaneView& view, __m128i index, __m128i distance) {
-  const __m512i rows = _mm512_i32gather_epi64(_mm256_cvtepu16_epi32(index), view.encode_rows, 8);
-  const __m256i range = _mm512_cvtepi64_epi32(rows), num_values = _mm256_srli_epi32(range, 16);
-  __m256i bits = _mm256_and_si256(_mm512_cvtepi64_epi32(_mm512_srli_epi64(rows, 32)), _mm256_set1_epi32(7));
-  const __m256i first_value = _mm256_srai_epi32(_mm256_slli_epi32(range, 16), 16);
-  __m256i value = _mm256_sub_epi32(_mm256_cvtepi16_epi32(distance), first_value);
-  const __mmask8 escapes = _mm256_cmpge_epu32_mask(value, num_values);
-  value = _mm256_mask_mov_epi32(value, escapes, num_values);
-  const __m256i cell = _mm256_srlv_epi32(value, bits);
-  const __m256i raw = _mm256_sub_epi32(value, _mm256_sllv_epi32(cell, bits));
-  const __m256i first_step = _mm512_cvtepi64_epi32(_mm512_srli_epi64(rows, 35));
-  const __m256i packed = _mm256_i32gather_epi32(reinterpret_cast<const int*>(view.packed_steps), _mm256_add_epi32(first_step, cell), 4);
-  bits = _mm256_maskz_mov_epi32(static_cast<__mmask8>(~escapes), bits);
-  return {_mm256_castsi128_si256(_mm256_cvtepi32_epi16(_mm256_srli_epi32(packed, 16))),
-          _mm256_castsi128_si256(_mm256_cvtepi32_epi16(_mm256_add_epi32(packed, raw))),
-          _mm256_castsi128_si256(_mm256_cvtepi32_epi16(bits)), escapes};
+/// 8 symbols' steps for lanes out of their order, in 64 bits each: start + raw, freq, raw_bits.
+template <int kPart>
+inline __attribute__((always_inline)) __m512i find_steps(const LaneView view, __m512i index, __m512i distance, __mmask32& all_escapes) {
+  const __m512i low_bits = _mm512_set1_epi64(0xffff);
+  const __m512i rows = _mm512_i64gather_epi64(_mm512_cvtepu16_epi64(_mm512_extracti32x4_epi32(index, kPart)), view.encode_rows, 8);
+  // In the low 16 bits the symbol's place among those in cells.
+  const __m512i row = _mm512_add_epi16(rows, _mm512_cvtepu16_epi64(_mm512_extracti32x4_epi32(distance, kPart)));
+  const __m512i num_values = _mm512_and_si512(_mm512_srli_epi64(row, 16), low_bits);
+  __m512i value = _mm512_and_si512(row, low_bits);
+  const __mmask8 escapes = _mm512_cmpge_epu64_mask(value, num_values);
+  all_escapes |= static_cast<__mmask32>(escapes) << (8 * kPart);
+  value = _mm512_mask_mov_epi64(value, escapes, num_values);  // whose cell's place is the escape's, with no raw
+  __m512i at = _mm512_srli_epi64(row, 35);
+  if (__builtin_expect(_mm512_test_epi64_mask(row, _mm512_set1_epi64(7ll << 32)) == 0, 1))
+    return _mm512_and_si512(_mm512_i64gather_epi64(_mm512_add_epi64(at, value), view.packed_steps, 4), _mm512_set1_epi64(0xffffffff));
+  const __m512i bits = _mm512_and_si512(_mm512_srli_epi64(row, 32), _mm512_set1_epi64(7));
+  const __m512i cell = _mm512_srlv_epi64(value, bits);
+  const __m512i raw = _mm512_sub_epi64(value, _mm512_sllv_epi64(cell, bits));
+  at = _mm512_add_epi64(at, cell);
+  const __m512i start_freq = _mm512_and_si512(_mm512_i64gather_epi64(at, view.packed_steps, 4), _mm512_set1_epi64(0xffffffff));
+  const __m512i shift = _mm512_maskz_mov_epi64(static_cast<__mmask8>(~escapes), bits);
+  return _mm512_add_epi64(_mm512_add_epi64(start_freq, raw), _mm512_slli_epi64(shift, 32));
 }
 
 struct EncodeState {
@@ -259,6 +301,7 @@ struct EncodeState {
 };
 
 /// Put 16 symbols into 16 states, which have room.
+template <bool kHasRawBits>
 inline __attribute__((always_inline)) __m512i put(__m512i x, __m512i freq, __m512i bias, __m512i bits) {
   // floor(x / freq) below 2^17: the reciprocal is a little too small, by up to 2^-20, so the quotient is right or
   // one too small.
@@ -270,12 +313,13 @@ inline __attribute__((always_inline)) __m512i put(__m512i x, __m512i freq, __m51
   const __mmask16 small = _mm512_cmpge_epu32_mask(rest, freq);
   quotient = _mm512_mask_add_epi32(quotient, small, quotient, _mm512_set1_epi32(1));
   rest = _mm512_mask_sub_epi32(rest, small, rest, freq);
-  return _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(quotient, kSlotBits), bias), _mm512_sllv_epi32(rest, bits));
+  if (kHasRawBits) rest = _mm512_sllv_epi32(rest, bits);
+  return _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(quotient, kSlotBits), bias), rest);
 }
 
-/// Note the places of escapes among the lanes of `others`, the last first.
-void note_escapes(LaneEncodeRun& run, const std::uint16_t* indexes, __mmask32 others, __mmask32 escapes) {
-  std::uint32_t lanes = _pdep_u32(escapes, others);
+/// Note the places of escapes, the last first.
+void note_escapes(LaneEncodeRun& run, const std::uint16_t* indexes, __mmask32 escapes) {
+  std::uint32_t lanes = escapes;
   while (lanes) {
     const std::uint32_t lane = 31 - static_cast<std::uint32_t>(__builtin_clz(lanes));
     run.escapes[run.num_escapes++] = static_cast<std::uint16_t>(indexes - run.origin + lane);
@@ -284,14 +328,14 @@ void note_escapes(LaneEncodeRun& run, const std::uint16_t* indexes, __mmask32 ot
 }
 
 template <bool kInRegisters>
-inline __attribute__((always_inline)) void encode_turn(const LaneView& view, const Thresholds& thresholds, EncodeState& s, LaneEncodeRun& run) {
+inline __attribute__((always_inline)) void encode_turn(const LaneView view, const Registers& registers, EncodeState& s, LaneEncodeRun& run) {
   s.indexes -= kLanes;
   s.distances -= kLanes;
   const __m512i index = _mm512_loadu_si512(s.indexes), distance = _mm512_loadu_si512(s.distances);
   __m512i freq = _mm512_setzero_si512(), bias = freq, bits = freq;
   __mmask32 others = ~__mmask32{0};
   if (kInRegisters) {
-    const __m512i end0 = thresholds.of(0, index), end1 = thresholds.of(1, index), end2 = thresholds.of(2, index);
+    const __m512i end0 = registers.of(0, index), end1 = registers.of(1, index), end2 = registers.of(2, index);
     const __mmask32 is_other = _mm512_test_epi16_mask(distance, distance);  // than the mode
     const __mmask32 above = _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(1));
     const __mmask32 below = _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(-1));
@@ -300,53 +344,56 @@ inline __attribute__((always_inline)) void encode_turn(const LaneView& view, con
     freq = _mm512_sub_epi16(end, bias);
     others = (is_other & ~(above | below)) | _mm512_testn_epi16_mask(freq, freq);
   }
-  const int num_others = __builtin_popcount(others);
-  if (num_others) {
+  if (others) {
+    const int num_others = __builtin_popcount(others);
     const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
     const __m512i distance_of = _mm512_maskz_compress_epi16(others, distance);
-    Step found;
-    __m512i found_freq, found_bias, found_bits;
-    __mmask32 escapes;
-    if (__builtin_expect(num_others <= 8, 1)) {
-      found = find_few_steps(view, _mm512_castsi512_si128(index_of), _mm512_castsi512_si128(distance_of));
-      escapes = found.escapes;
-      found_freq = _mm512_castsi256_si512(found.freq);
-      found_bias = _mm512_castsi256_si512(found.bias);
-      found_bits = _mm512_castsi256_si512(found.raw_bits);
+    const __m512i places = places_of(others);
+    __mmask32 escapes = 0;  // among those compressed
+    const __m512i first = find_steps<0>(view, index_of, distance_of, escapes);
+    if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
+      bias = spread(bias, others, places, 0, first);
+      freq = spread(freq, others, places, 1, first);
+      bits = spread(bits, others, places, 2, first);
     } else {
-      found = find_steps(view, _mm512_castsi512_si256(index_of), _mm512_castsi512_si256(distance_of));
-      Step second = found;
-      if (num_others > 16)
-        second = find_steps(view, _mm512_extracti64x4_epi64(index_of, 1), _mm512_extracti64x4_epi64(distance_of, 1));
-      escapes = found.escapes | static_cast<__mmask32>(second.escapes) << 16;
-        found_freq = join(found.freq, second.freq);
-      found_bias = join(found.bias, second.bias);
-      found_bits = join(found.raw_bits, second.raw_bits);
+      const __m512i second = find_steps<1>(view, index_of, distance_of, escapes);
+      bias = spread(bias, others, places, 0, first, second);
+      freq = spread(freq, others, places, 1, first, second);
+      bits = spread(bits, others, places, 2, first, second);
     }
-    freq = _mm512_mask_expand_epi16(freq, others, found_freq);
-    bias = _mm512_mask_expand_epi16(bias, others, found_bias);
-    bits = _mm512_maskz_expand_epi16(others, found_bits);
+    if (num_others > 16) {
+      const __mmask32 upper = _mm512_cmpgt_epu16_mask(places, _mm512_set1_epi16(63));
+      const __m512i third = find_steps<2>(view, index_of, distance_of, escapes), fourth = find_steps<3>(view, index_of, distance_of, escapes);
+      bias = spread(bias, upper, places, 0, third, fourth);
+      freq = spread(freq, upper, places, 1, third, fourth);
+      bits = spread(bits, upper, places, 2, third, fourth);
+    }
     escapes = _bzhi_u32(escapes, static_cast<std::uint32_t>(num_others));
-    if (__builtin_expect(escapes != 0, 0)) note_escapes(run, s.indexes, others, escapes);
+    if (__builtin_expect(escapes != 0, 0)) note_escapes(run, s.indexes, _pdep_u32(escapes, others));
   }
   const __m512i freq_first = low_half(freq), freq_second = high_half(freq);
   const __mmask16 full_first = _mm512_cmpge_epu32_mask(s.first, _mm512_slli_epi32(freq_first, 17));
   const __mmask16 full_second = _mm512_cmpge_epu32_mask(s.second, _mm512_slli_epi32(freq_second, 17));
   const __mmask32 full = full_first | static_cast<__mmask32>(full_second) << 16;
-  const __m512i words = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(s.first)), _mm512_cvtepi32_epi16(s.second), 1);
+  const __m512i words = narrow(s.first, s.second);
   const std::uint32_t num_words = static_cast<std::uint32_t>(__builtin_popcount(full));
   s.next -= kLaneWordBytes * num_words;
   _mm512_mask_storeu_epi16(s.next, _bzhi_u32(~0u, num_words), _mm512_maskz_compress_epi16(full, words));
   s.first = _mm512_mask_srli_epi32(s.first, full_first, s.first, 16);
   s.second = _mm512_mask_srli_epi32(s.second, full_second, s.second, 16);
-  s.first = put(s.first, freq_first, low_half(bias), low_half(bits));
-  s.second = put(s.second, freq_second, high_half(bias), high_half(bits));
+  if (_mm512_test_epi16_mask(bits, bits)) {
+    s.first = put<true>(s.first, freq_first, low_half(bias), low_half(bits));
+    s.second = put<true>(s.second, freq_second, high_half(bias), high_half(bits));
+  } else {
+    s.first = put<false>(s.first, freq_first, low_half(bias), bits);
+    s.second = put<false>(s.second, freq_second, high_half(bias), bits);
+  }
 }
 
 template <int kCount, bool kInRegisters>
-void encode_runs(const LaneView& view, LaneEncodeRun* runs) {
-  static constexpr std::uint16_t kNoThresholds[3 * kRegisterTables] = {};
-  const Thresholds thresholds(kInRegisters ? view.thresholds : kNoThresholds);
+void encode_runs(const LaneView view, LaneEncodeRun* runs) {
+  static constexpr std::uint16_t kNoRegisters[4 * kRegisterTables] = {};
+  const Registers registers(kInRegisters ? view.registers : kNoRegisters);
   EncodeState s[kCount];
   std::size_t turns = runs[0].turns;
   for (int i = 0; i < kCount; ++i) {
@@ -354,8 +401,8 @@ void encode_runs(const LaneView& view, LaneEncodeRun* runs) {
     turns = std::min(turns, runs[i].turns);
   }
   for (std::size_t left = turns; left > 0; --left) {
-#pragma GCC unroll 2
-    for (int i = 0; i < kCount; ++i) encode_turn<kInRegisters>(view, thresholds, s[i], runs[i]);
+#pragma GCC unroll 4
+    for (int i = 0; i < kCount; ++i) encode_turn<kInRegisters>(view, registers, s[i], runs[i]);
   }
   for (int i = 0; i < kCount; ++i) {
     _mm512_storeu_si512(runs[i].states, s[i].first);
@@ -369,8 +416,10 @@ void encode_runs(const LaneView& view, LaneEncodeRun* runs) {
 
 void encode(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes) {
   if (num_lanes != kLanes) return kScalarLanes.encode(view, runs, count, num_lanes);
-  if (count == 1) return view.thresholds ? encode_runs<1, true>(view, runs) : encode_runs<1, false>(view, runs);
-  return view.thresholds ? encode_runs<2, true>(view, runs) : encode_runs<2, false>(view, runs);
+  // Two at a time: more states than that spill, which costs more than it hides.
+  for (; count >= 2; count -= 2, runs += 2)
+    view.registers ? encode_runs<2, true>(view, runs) : encode_runs<2, false>(view, runs);
+  if (count) view.registers ? encode_runs<1, true>(view, runs) : encode_runs<1, false>(view, runs);
 }
 
 }  // namespace

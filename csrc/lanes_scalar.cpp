@@ -85,6 +85,6 @@ void encode(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t nu
 
 }  // namespace
 
-const LaneKernels kScalarLanes{decode, encode, narrow_indexes, to_distances, to_symbols};
+const LaneKernels kScalarLanes{decode, encode, blocks::narrow_indexes, blocks::to_distances, blocks::to_symbols};
 
 }  // namespace scalecodec

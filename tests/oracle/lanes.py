@@ -18,7 +18,7 @@ LANE_COUNTS = (1, 4, 8, 32)
 SEVERAL_CHUNKS = 0x7C
 MAX_CELLS = 128
 MAX_K = 7
-SAMPLE_STEP = 13
+LEAST_STEP = 13
 PARTS = 16
 
 NextWord = Callable[[], int | None]
@@ -75,7 +75,7 @@ def lane_table(row: Sequence[int], offset: int) -> LaneTable:
     freqs = [high - low for low, high in pairwise(row)]
     *c, e = freqs
     c = c or [0]
-    mode = c.index(max(c))
+    mode = max(range(len(c)), key=lambda v: (c[v], -abs(offset + v), -v))
     k, u_first, u_last = kept_cells(len(c), mode)
 
     weights = [0] * (u_last - u_first + 1) + [e]
@@ -479,13 +479,17 @@ def make_message(symbols: Any, indexes: Any, tables: Sequence[LaneTable]) -> Mes
     return message
 
 
+def sample_step(count: int, samples: int) -> int:
+    return max(LEAST_STEP, count // samples | 1)
+
+
 def expected_bytes(message: Message) -> int:
-    costs = [table.cost for _, table in message[::SAMPLE_STEP]]
+    costs = [table.cost for _, table in message[:: sample_step(len(message), 4096)]]
     return len(message) * sum(costs) // (2048 * len(costs)) if costs else 0
 
 
 def choose_chunks(size: int, count: int) -> int:
-    return max(1, min(size // 12288, max(2, size // 24576), count // 4096))
+    return max(1, min(size // 11264, max(4, size // 24576), count // 4096))
 
 
 def choose_lanes(size: int, count: int) -> int:
@@ -498,7 +502,7 @@ def choose_lanes(size: int, count: int) -> int:
 
 def choose_place(message: Message) -> int | None:
     parts: list[list[int]] = [[] for _ in range(PARTS)]
-    for i in range(0, len(message), SAMPLE_STEP):
+    for i in range(0, len(message), sample_step(len(message), 512)):
         parts[PARTS * i // len(message)].append(message[i][1].cost)
     means = [Fraction(sum(part), len(part)) if part else Fraction(0) for part in parts]
     densest = means.index(max(means))

@@ -58,6 +58,7 @@ struct LaneKernels {
 
 extern const LaneKernels kScalarLanes;
 #if defined(__x86_64__) && defined(__GNUC__)
+extern const LaneKernels kAvx2Lanes;
 extern const LaneKernels kAvx512Lanes;
 #endif
 

@@ -57,7 +57,7 @@ struct SingleDecoder {
 
   void decode(const LaneView& view, LaneBlock& block) {
     for (std::size_t i = 0; i < block.count; ++i) {
-      block.distances[i] = static_cast<std::int16_t>(take_symbol(view, block.indexes[i], x));
+      block.distances[i] = static_cast<std::int16_t>(guess_symbol(view, block.indexes[i], x));
       if (x < kLaneStateLow && next != end) {
         x = x << 16 | load_lane_word(next);
         next += kLaneWordBytes;

@@ -146,7 +146,8 @@ void LaneTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t
                                   : static_cast<std::int16_t>(first + (static_cast<std::int32_t>(at) << raw_bits)),
                         static_cast<std::uint16_t>(raw_bits)};
     cells_.push_back(cell);
-    steps_[first_step + at] = {((std::uint64_t{1} << 47) + cell.freq - 1) / cell.freq, static_cast<std::uint16_t>(start), cell.freq};
+    steps_[first_step + at] = {((std::uint64_t{1} << 47) + cell.freq - 1) / cell.freq, static_cast<std::uint16_t>(start), cell.freq,
+                               static_cast<std::uint16_t>(kNumSlots - width)};
     packed_steps_[first_step + at] = start | std::uint32_t{cell.freq} << 16;
     std::uint32_t bucket = (start + (1u << kBucketBits) - 1) >> kBucketBits;
     for (; bucket << kBucketBits < start + width; ++bucket) buckets_[first_bucket + bucket] = rank;

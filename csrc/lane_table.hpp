@@ -39,6 +39,7 @@ struct LaneStep {
   std::uint64_t multiplier;
   std::uint16_t start;
   std::uint16_t freq;
+  std::uint16_t complement;  // 2^15 - freq 2^raw_bits
 };
 
 /// The tables as kernels see them: those that a block's indexes name, in the order of these.

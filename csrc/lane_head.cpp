@@ -12,7 +12,7 @@ constexpr std::size_t kSideFlag = 4;  // in the place of tail_words, with one la
 
 int bit_length(std::uint32_t value) {
   int bits = 0;
-  while (value >> bits) ++bits;
+  while (bits < 32 && value >> bits) ++bits;
   return bits;
 }
 

@@ -186,7 +186,7 @@ def decode_all(
         chunk = container.layers[0][row * header.tiles_x + column]
         try:
             if chunk is not None:
-                return coder.model.decode_tile(chunk, shape, header.gain_index)
+                return coder.model.decode_tile(chunk, shape, header.gain_index, header.stream)
         except BitstreamError as error:
             spoilt(row, column, str(error))
         return None

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from scalecodec import _core
 from scalecodec.errors import BitstreamError
+from scalecodec.streams import BY_KIND, LANES, Stream
 
 MAGIC = b"\x89SCL\r\n\x1a\n"  # as in PNG: a text-mode copy or a 7-bit channel breaks it at once
 MAJOR, MINOR = 1, 0
-STREAM_RANS64 = 1
 ALPHA, ICC_PROFILE = 1, 2  # kinds of ancillary chunks
 MAY_BE_IGNORED = 0x80  # the bit of a kind that lets an older reader pass over the chunk
 MAX_ANCILLARY = 8
@@ -71,6 +71,7 @@ class Header:
     gain_index: int  # 0..255, a place in the frozen gain table, never the gain itself
     tile_log2: int  # 6..14: tiles are squares of 2**tile_log2 pixels, cut at the right and lower edges
     num_layers: int = 1  # 1..16
+    stream: Stream = LANES  # what the chunks of the layers are coded with
 
     def __post_init__(self) -> None:
         for name in ("model_id", "table_id"):
@@ -124,7 +125,7 @@ def encode_head(head: Head, limits: Limits) -> bytes:
     body = bytearray(header.model_id + header.table_id)
     body += _varint(header.width - 1) + _varint(header.height - 1)
     body.append((header.channels - 1) | (header.bit_depth == 16) << 2)
-    body.append(STREAM_RANS64 | header.tile_log2 << 4)
+    body.append(header.stream.kind | header.tile_log2 << 4)
     body.append(header.gain_index)
     body.append((header.num_layers - 1) | len(head.kinds) << 4)
     body += bytes(head.kinds)
@@ -166,12 +167,14 @@ def _decode_body(body: _Reader, limits: Limits) -> Head:
     sample, coding, gain_index, counts = body.take(4)
     if sample > 7:
         raise BitstreamError(f"unknown sample format {sample}; this reader knows 0 to 7")
-    if coding & 15 != STREAM_RANS64:
-        raise BitstreamError(f"unknown kind of stream {coding & 15}; this reader knows {STREAM_RANS64} (rans64)")
+    stream = BY_KIND.get(coding & 15)
+    if stream is None:
+        known = ", ".join(f"{kind} ({stream.name})" for kind, stream in BY_KIND.items())
+        raise BitstreamError(f"unknown kind of stream {coding & 15}; this reader knows {known}")
     channels, bit_depth = (sample & 3) + 1, 16 if sample & 4 else 8
     try:
         header = Header(
-            model_id, table_id, width, height, channels, bit_depth, gain_index, coding >> 4, (counts & 15) + 1
+            model_id, table_id, width, height, channels, bit_depth, gain_index, coding >> 4, (counts & 15) + 1, stream
         )
     except ValueError as error:
         raise BitstreamError(f"the header is impossible: {error}") from None

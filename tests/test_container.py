@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from scalecodec import _core
 from scalecodec.container import ALPHA, ICC_PROFILE, Header, Limits, pack, unpack
 from scalecodec.errors import BitstreamError
+from scalecodec.streams import LANES, RANS64
 
 MAGIC = b"\x89SCL\r\n\x1a\n"
 
 # csrc/FORMAT.md, 3.4
-HEADER = Header(b"model-01", b"table-01", 100, 60, 3, 8, gain_index=32, tile_log2=6, num_layers=2)
+HEADER = Header(b"model-01", b"table-01", 100, 60, 3, 8, gain_index=32, tile_log2=6, num_layers=2, stream=RANS64)
 LAYERS = [[b"base-0", b"base-1"], [b"enh-0", b""]]
 EXTRA = {ICC_PROFILE: b"icc"}
 CHUNKS = [b"base-0", b"base-1", b"enh-0", b"", b"icc"]
@@ -64,6 +65,14 @@ def outcome(data: bytes) -> list[bytes | None]:
 
 
 # Laying out
+
+
+def test_header_names_the_kind_of_stream():
+    """Both kinds are read back; what nobody chooses is lanes."""
+    for stream in (RANS64, LANES):
+        content = unpack(pack(replace(HEADER, stream=stream), LAYERS, EXTRA))
+        assert content.header.stream is stream
+    assert replace(HEADER, stream=LANES) == Header(b"model-01", b"table-01", 100, 60, 3, 8, 32, 6, 2)
 
 
 def test_golden_file_and_the_documented_example_are_these_bytes():
@@ -283,7 +292,7 @@ HOSTILE = {
     "sample format": (header_body(sample=0x08), "sample format 8"),
     "sample format, high bit": (header_body(sample=0x82), "sample format 130"),
     "stream 0": (header_body(coding=0x60), "stream 0"),
-    "stream 2": (header_body(coding=0x62), "stream 2"),
+    "stream 3": (header_body(coding=0x63), "stream 3"),
     "tile_log2 5": (header_body(coding=0x51), "tile_log2"),
     "tile_log2 15": (header_body(coding=0xF1), "tile_log2"),
     "nine ancillary": (

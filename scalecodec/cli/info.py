@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
         "bits_per_pixel": 8 * len(blob) / (header.width * header.height),
         "gain_index": header.gain_index,
         "gain": GAIN_TABLE[header.gain_index],
+        "stream": header.stream.name,
         "model": models.name_of_id(header.model_id) or "not in the zoo",
         "model_id": header.model_id.hex(),
         "table_id": header.table_id.hex(),

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalecodec import rans64
 from scalecodec.cdf import CdfTable
 from scalecodec.layers import LowerBound
 from scalecodec.quantize import to_symbols
+from scalecodec.streams import RANS64, Stream
 
 TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length")
 _LIKELIHOOD_BOUND = 1e-9
@@ -93,8 +93,10 @@ class EntropyModel(nn.Module):
         """Symbols to values: ``inputs + means``, in the dtype of ``means`` if given, else in ``dtype``."""
         return inputs.to(dtype) if means is None else inputs.to(means.dtype) + means
 
-    def compress(self, inputs: Tensor, indexes: Tensor, means: Tensor | None = None) -> list[bytes]:
-        """One rans64 stream per batch item.
+    def compress(
+        self, inputs: Tensor, indexes: Tensor, means: Tensor | None = None, *, stream: Stream = RANS64
+    ) -> list[bytes]:
+        """One stream per batch item, of the kind that ``stream`` says; by default CompressAI's very bytes.
 
         Parameters
         ----------
@@ -115,9 +117,7 @@ class EntropyModel(nn.Module):
         if means is not None and not _broadcasts(means.shape, inputs.shape):
             raise ValueError(f"`means` of shape {tuple(means.shape)} do not fit `inputs` of {tuple(inputs.shape)}")
         symbols = self.quantize(inputs, "symbols", means).cpu()
-        return [
-            rans64.encode(item, index, self.table) for item, index in zip(symbols, indexes.detach().cpu(), strict=True)
-        ]
+        return stream.encode_batch(list(symbols), list(indexes.detach().cpu()), self.table)
 
     def decompress(
         self,
@@ -125,6 +125,8 @@ class EntropyModel(nn.Module):
         indexes: Tensor,
         dtype: torch.dtype = torch.float,
         means: Tensor | None = None,
+        *,
+        stream: Stream = RANS64,
     ) -> Tensor:
         """Inverse of :meth:`compress`: a tensor of the shape and on the device of ``indexes``.
 
@@ -148,8 +150,7 @@ class EntropyModel(nn.Module):
         ):
             raise ValueError("Invalid means or indexes parameters")
         symbols = torch.empty(indexes.shape, dtype=torch.int32)
-        for string, index, out in zip(strings, indexes.cpu(), symbols, strict=True):
-            rans64.decode(string, index, self.table, out=out)
+        stream.decode_batch(strings, list(indexes.cpu()), self.table, list(symbols))
         return self.dequantize(symbols.to(indexes.device), means, dtype)
 
 

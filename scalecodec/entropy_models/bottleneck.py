@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from scalecodec.cdf import PRECISION, CdfTable
 from scalecodec.errors import TableError
+from scalecodec.streams import RANS64, Stream
 
 from .base import EntropyModel
 
@@ -131,12 +132,15 @@ class EntropyBottleneck(EntropyModel):
         channel = torch.arange(self.channels, dtype=torch.int32).reshape(1, -1, *[1] * len(size))
         return channel.expand(batch, -1, *size)
 
-    def compress(self, x: Tensor) -> list[bytes]:  # type: ignore[override]
+    def compress(self, x: Tensor, *, stream: Stream = RANS64) -> list[bytes]:  # type: ignore[override]
         """One stream per item of [B, channels, ...]; see :meth:`EntropyModel.compress`."""
-        return super().compress(x, self._indexes(x.size(0), x.shape[2:]), self._medians_like(x.dim()))
+        indexes = self._indexes(x.size(0), x.shape[2:])
+        return super().compress(x, indexes, self._medians_like(x.dim()), stream=stream)
 
-    def decompress(self, strings: Sequence[bytes], size: Sequence[int]) -> Tensor:  # type: ignore[override]
+    def decompress(  # type: ignore[override]
+        self, strings: Sequence[bytes], size: Sequence[int], *, stream: Stream = RANS64
+    ) -> Tensor:
         """[len(strings), channels, *size], float; see :meth:`EntropyModel.decompress`."""
         indexes = self._indexes(len(strings), size).to(self.quantiles.device)
         medians = self._medians_like(2 + len(size)).expand(len(strings), *[-1] * (1 + len(size)))
-        return super().decompress(strings, indexes, medians.dtype, medians)
+        return super().decompress(strings, indexes, medians.dtype, medians, stream=stream)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalecodec.entropy_models import TABLE_BUFFERS, EntropyBottleneck, EntropyModel, GaussianConditional
+from scalecodec.streams import LANES, Stream
 
 ID_BYTES = 8
 
@@ -31,11 +32,11 @@ class CompressionModel(nn.Module):
         """Arguments that rebuild the model's networks."""
         raise NotImplementedError
 
-    def encode_tile(self, y: Tensor, gain_index: int) -> bytes:
-        """Code one latent [1, latent_channels, h, w] as one chunk of a file."""
+    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES) -> bytes:
+        """Code one latent [1, latent_channels, h, w] as one chunk of a file, of streams of this kind."""
         raise NotImplementedError
 
-    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int) -> Tensor:
+    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
         """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
         raise NotImplementedError
 

@@ -18,6 +18,7 @@ from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
 from scalecodec.layers import GDN, conv, deconv
 from scalecodec.quantize import round_ste
+from scalecodec.streams import LANES, Stream
 
 from .base import CompressionModel
 
@@ -102,19 +103,26 @@ class MeanScaleHyperprior(CompressionModel):
         y_hat = round_ste((y - means) * gain) / gain + means
         return {"x_hat": self.g_s(y_hat), "likelihoods": {"y": y_likelihoods, "z": z_likelihoods}}
 
-    def encode_latent(self, y: Tensor, gain_index: int) -> tuple[list[bytes], list[bytes], tuple[int, int]]:
+    def encode_latent(
+        self, y: Tensor, gain_index: int, stream: Stream = LANES
+    ) -> tuple[list[bytes], list[bytes], tuple[int, int]]:
         """Latents [B, M, h, w] to (y strings, z strings, hyper-latent size); h and w multiples of 4."""
         z = self.h_a(y)
-        z_strings = self.entropy_bottleneck.compress(z)
+        z_strings = self.entropy_bottleneck.compress(z, stream=stream)
         size = (z.shape[-2], z.shape[-1])
         # The decoder's very z, by the decoder's own path: both ends must see the same scales.
-        scales, means = self._decode_hyper(z_strings, size, gain_index, ValueError)
+        scales, means = self._decode_hyper(z_strings, size, gain_index, stream, ValueError)
         indexes = self.gaussian_conditional.build_indexes(scales)
         centred = (y - means) * GAIN_TABLE[gain_index]
-        return self.gaussian_conditional.compress(centred, indexes), z_strings, size
+        return self.gaussian_conditional.compress(centred, indexes, stream=stream), z_strings, size
 
     def decode_latent(
-        self, y_strings: Sequence[bytes], z_strings: Sequence[bytes], size: Sequence[int], gain_index: int
+        self,
+        y_strings: Sequence[bytes],
+        z_strings: Sequence[bytes],
+        size: Sequence[int],
+        gain_index: int,
+        stream: Stream = LANES,
     ) -> Tensor:
         """Inverse of :meth:`encode_latent`: reconstructed latents [B, M, 4 * size[0], 4 * size[1]].
 
@@ -123,16 +131,16 @@ class MeanScaleHyperprior(CompressionModel):
         BitstreamError
             A stream is damaged, or was made with other weights.
         """
-        scales, means = self._decode_hyper(z_strings, size, gain_index, BitstreamError)
+        scales, means = self._decode_hyper(z_strings, size, gain_index, stream, BitstreamError)
         indexes = self.gaussian_conditional.build_indexes(scales)
-        symbols = self.gaussian_conditional.decompress(y_strings, indexes)
+        symbols = self.gaussian_conditional.decompress(y_strings, indexes, stream=stream)
         return symbols / GAIN_TABLE[gain_index] + means
 
     def _decode_hyper(
-        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, blame: type[ValueError]
+        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
     ) -> tuple[Tensor, Tensor]:
         """(scales times gain, means) that the hyper-latent gives."""
-        scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size))
+        scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size, stream=stream))
         if not bool((scales.isfinite() & means.isfinite()).all()):
             raise blame("the hyper-latent gives scales or means that are not finite: damaged stream or weights")
         return scales * GAIN_TABLE[gain_index], means
@@ -143,20 +151,20 @@ class MeanScaleHyperprior(CompressionModel):
             raise ValueError(f"x must be [B, 3, H, W], H and W multiples of {multiple}, got {tuple(x.shape)}")
 
     @torch.no_grad()
-    def encode_tile(self, y: Tensor, gain_index: int) -> bytes:
+    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES) -> bytes:
         """One latent [1, M, h, w] as one chunk: length of the z stream (u32, little-endian), z stream, y stream."""
-        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index)
+        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index, stream)
         return _Z_LENGTH.pack(len(z_string)) + z_string + y_string
 
     @torch.no_grad()
-    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int) -> Tensor:
+    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
         """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
         if len(chunk) < _Z_LENGTH.size:
             raise BitstreamError(f"a chunk must hold {_Z_LENGTH.size} bytes at the least, got {len(chunk)}")
         (z_length,) = _Z_LENGTH.unpack_from(chunk)
         streams = chunk[_Z_LENGTH.size :]
         size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
-        return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index)
+        return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index, stream)
 
     @torch.no_grad()
     def compress(self, x: Tensor, gain: float = 1.0) -> dict[str, Any]:

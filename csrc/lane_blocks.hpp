@@ -11,7 +11,8 @@
 namespace {
 namespace blocks {
 
-bool narrow_indexes(const std::int32_t* from, std::size_t count, std::uint32_t num_tables, std::uint16_t* to) {
+bool narrow_indexes(const std::int32_t* from, std::size_t count, std::uint32_t num_tables,
+                    std::uint16_t* to) {
   std::uint32_t greatest = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint32_t index = static_cast<std::uint32_t>(from[i]);
@@ -31,16 +32,19 @@ void to_distances(const std::int32_t* symbols, std::size_t count, const std::uin
   }
   for (std::size_t i = 0; i < count; ++i) {
     const std::int32_t mode = modes[indexes[i]], symbol = symbols[i];
-    // Modulo 2^32, and then what wrapped round is put right: the sign of a true difference is that of the comparison.
-    const std::int32_t wrapped = static_cast<std::int32_t>(static_cast<std::uint32_t>(symbol) - static_cast<std::uint32_t>(mode));
+    // Modulo 2^32, and then what wrapped round is put right: the sign of a true difference is that of the
+    // comparison.
+    const std::int32_t wrapped =
+        static_cast<std::int32_t>(static_cast<std::uint32_t>(symbol) - static_cast<std::uint32_t>(mode));
     const std::int32_t high = symbol < mode ? -kFar : kFar;
     const bool wraps = (symbol < mode) != (wrapped < 0);
     distances[i] = static_cast<std::int16_t>(wraps ? high : std::clamp<std::int32_t>(wrapped, -kFar, kFar));
   }
 }
 
-scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t count, const std::uint16_t* indexes,
-                                   const std::int32_t* modes, std::int32_t* symbols) {
+scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t count,
+                                   const std::uint16_t* indexes, const std::int32_t* modes,
+                                   std::int32_t* symbols) {
   std::int16_t least = 0;
   if (!modes) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -52,7 +56,8 @@ scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t co
   std::int32_t overflow = 0;  // its sign
   for (std::size_t i = 0; i < count; ++i) {
     const std::int32_t mode = modes[indexes[i]], distance = distances[i];
-    const std::int32_t sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(mode) + static_cast<std::uint32_t>(distance));
+    const std::int32_t sum =
+        static_cast<std::int32_t>(static_cast<std::uint32_t>(mode) + static_cast<std::uint32_t>(distance));
     least = std::min(least, distances[i]);
     overflow |= (mode ^ sum) & (distance ^ sum);
     symbols[i] = sum;

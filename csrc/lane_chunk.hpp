@@ -19,7 +19,8 @@ struct LaneRange {
   std::size_t size;
 };
 
-/// Encode one chunk into `out`, with lanes and a place for the tail as the head says (its other fields are set here).
+/// Encode one chunk into `out`, with lanes and a place for the tail as the head says (its other fields are
+/// set here).
 struct LaneEncodeJob {
   IntegerSource symbols;
   IntegerSource indexes;

@@ -45,7 +45,8 @@ struct WordReader {
   }
 
   std::size_t bytes_left() const {
-    return is_copied ? copied - static_cast<std::size_t>(next - padded) : static_cast<std::size_t>(end - next);
+    return is_copied ? copied - static_cast<std::size_t>(next - padded)
+                     : static_cast<std::size_t>(end - next);
   }
 };
 
@@ -117,7 +118,8 @@ class Chunk {
     select(selector);
     for (std::size_t lane = 0; lane < block_.count; ++lane) {
       std::uint32_t& x = head_.states[lane];
-      block_.distances[lane] = static_cast<std::int16_t>(take_symbol(selector.view(), block_.indexes[lane], x));
+      block_.distances[lane] =
+          static_cast<std::int16_t>(take_symbol(selector.view(), block_.indexes[lane], x));
       if (x >= kLaneStateLow) continue;
       if (words_.limit() == nullptr) return fail(Status::kStreamShort, done_ + lane);
       x = x << 16 | load_lane_word(words_.next);
@@ -146,15 +148,18 @@ class Chunk {
     if (!decode_single(single, tail, selector)) return false;
     const std::size_t words_left = words_.bytes_left();
     const std::size_t side_left = static_cast<std::size_t>(job_.bytes + job_.num_bytes - side_.next);
-    if (words_left != side_left) return fail(words_left < side_left ? Status::kStreamShort : Status::kStreamLong, 0);
+    if (words_left != side_left)
+      return fail(words_left < side_left ? Status::kStreamShort : Status::kStreamLong, 0);
     return single.is_done() || fail(Status::kStreamEnd, 0);
   }
 
   bool decode_one_lane(TableSelector& selector) {
     SingleDecoder single{head_.states[0], words_.next, words_.end};
     if (!decode_single(single, {0, job_.range.size}, selector)) return false;
-    if (single.next != single.end) return fail(Status::kStreamLong, static_cast<std::size_t>(single.end - single.next));
-    if (side_.next != side_.begin) return fail(Status::kStreamLong, static_cast<std::size_t>(side_.next - side_.begin));
+    if (single.next != single.end)
+      return fail(Status::kStreamLong, static_cast<std::size_t>(single.end - single.next));
+    if (side_.next != side_.begin)
+      return fail(Status::kStreamLong, static_cast<std::size_t>(side_.next - side_.begin));
     return single.is_done() || fail(Status::kStreamEnd, 0);
   }
 
@@ -166,10 +171,12 @@ class Chunk {
 
   bool load(std::size_t count) {
     block_.count = count;
-    return for_pieces(job_.range, head_, done_, count, [&](std::size_t first, std::size_t size, std::size_t at) {
-      job_.result = load_indexes(job_.indexes, first, size, table_.num_tables(), kernels_, block_.indexes + at);
-      return job_.result.ok();
-    });
+    return for_pieces(
+        job_.range, head_, done_, count, [&](std::size_t first, std::size_t size, std::size_t at) {
+          job_.result =
+              load_indexes(job_.indexes, first, size, table_.num_tables(), kernels_, block_.indexes + at);
+          return job_.result.ok();
+        });
   }
 
   void select(TableSelector& selector) {
@@ -203,14 +210,16 @@ class Chunk {
     return stored;
   }
 
-  bool to_symbols(const LaneView& view, std::size_t first, std::size_t size, std::size_t at, std::int32_t* symbols) {
+  bool to_symbols(const LaneView& view, std::size_t first, std::size_t size, std::size_t at,
+                  std::int32_t* symbols) {
     const std::int16_t* distances = block_.distances + at;
     const std::uint16_t* indexes = block_.indexes + at;
     const std::int32_t* modes = table_.modes_are_zero() ? nullptr : view.modes;
     const WidenResult met = kernels_.to_symbols(distances, size, indexes, modes, symbols);
     for (std::size_t i = 0; i < size && (met.has_escapes || met.overflows); ++i) {
-      const bool good = distances[i] == kEscapeDistance ? escaped(view, indexes[i], symbols[i])
-                                                        : !met.overflows || is_int32(std::int64_t{view.modes[indexes[i]]} + distances[i]);
+      const bool good = distances[i] == kEscapeDistance
+                            ? escaped(view, indexes[i], symbols[i])
+                            : !met.overflows || is_int32(std::int64_t{view.modes[indexes[i]]} + distances[i]);
       if (!good) return fail(Status::kStreamEscape, first + i);
     }
     return true;

@@ -21,7 +21,8 @@ class WordWriter {
     if (position_ >= wanted) return;
     const std::size_t used = num_bytes();
     std::vector<std::uint8_t> larger(std::max(2 * buffer_.size(), used + wanted));
-    std::copy(buffer_.end() - static_cast<std::ptrdiff_t>(used), buffer_.end(), larger.end() - static_cast<std::ptrdiff_t>(used));
+    std::copy(buffer_.end() - static_cast<std::ptrdiff_t>(used), buffer_.end(),
+              larger.end() - static_cast<std::ptrdiff_t>(used));
     position_ = larger.size() - used;
     buffer_.swap(larger);
   }
@@ -76,7 +77,8 @@ class Chunk {
     head_.tail_words = words.size();
     std::uint32_t seeds[kMaxLanes] = {x & 0xffff, x >> 16};
     std::copy(words.rbegin(), words.rend(), seeds + 2);
-    for (std::size_t lane = 0; lane < head_.num_lanes; ++lane) head_.states[lane] = kLaneStateLow | seeds[lane];
+    for (std::size_t lane = 0; lane < head_.num_lanes; ++lane)
+      head_.states[lane] = kLaneStateLow | seeds[lane];
     left_ = job_.range.size - head_.tail_size;
     return true;
   }
@@ -103,7 +105,14 @@ class Chunk {
     const std::size_t count = turns * head_.num_lanes;
     if (!load(left_ - count, count)) return false;
     words_.reserve(count + kLaneRoom / kLaneWordBytes);
-    run_ = {words_.next(), head_.states, block_.indexes + count, block_.distances + count, block_.indexes, escapes_, 0, turns};
+    run_ = {words_.next(),
+            head_.states,
+            block_.indexes + count,
+            block_.distances + count,
+            block_.indexes,
+            escapes_,
+            0,
+            turns};
     return true;
   }
 
@@ -141,10 +150,12 @@ class Chunk {
   /// Symbols [begin, begin + count) of the chunk without its tail, and their indexes in the table.
   bool load(std::size_t begin, std::size_t count) {
     block_.count = count;
-    return for_pieces(job_.range, head_, begin, count, [&](std::size_t first, std::size_t size, std::size_t at) {
-      job_.result = load_indexes(job_.indexes, first, size, table_.num_tables(), kernels_, block_.indexes + at);
-      return job_.result.ok() && load_symbols(first, size, at);
-    });
+    return for_pieces(
+        job_.range, head_, begin, count, [&](std::size_t first, std::size_t size, std::size_t at) {
+          job_.result =
+              load_indexes(job_.indexes, first, size, table_.num_tables(), kernels_, block_.indexes + at);
+          return job_.result.ok() && load_symbols(first, size, at);
+        });
   }
 
   bool load_symbols(std::size_t first, std::size_t size, std::size_t at) {
@@ -176,14 +187,16 @@ class Chunk {
     return next;
   }
 
-  /// Symbol `i` of the block, which stands at `place` of the chunk without its tail: its bytes, the last one first.
+  /// Symbol `i` of the block, which stands at `place` of the chunk without its tail: its bytes, the last one
+  /// first.
   void put_escape(const LaneView& view, std::size_t i, std::size_t place) {
     std::int32_t symbol = 0;
     for_pieces(job_.range, head_, place, 1, [&](std::size_t first, std::size_t, std::size_t) {
       return job_.symbols.load(first, 1, &symbol) == 1;
     });
     const LaneValues values = values_of(view, block_.indexes[i]);
-    const std::int64_t code = symbol < values.first ? 2 * (values.first - symbol) - 1 : 2 * (symbol - values.end);
+    const std::int64_t code =
+        symbol < values.first ? 2 * (values.first - symbol) - 1 : 2 * (symbol - values.end);
     const std::size_t begin = side_.size();
     write_varint(static_cast<std::uint64_t>(code) & 0x3ffffffff, side_);
     std::reverse(side_.begin() + static_cast<std::ptrdiff_t>(begin), side_.end());
@@ -214,7 +227,8 @@ bool encode_block(Chunk* const* chunks, int count, TableSelector& selector, cons
   selector.select(indexes, sizes, count);
   LaneEncodeRun runs[kMaxRuns];
   for (int i = 0; i < count; ++i) runs[i] = chunks[i]->run();
-  // The chunks of a stream differ by a symbol at most, their blocks by a turn: that is left for one at a time.
+  // The chunks of a stream differ by a symbol at most, their blocks by a turn: that is left for one at a
+  // time.
   kernels.encode(selector.view(), runs, count, chunks[0]->num_lanes());
   for (int i = 0; i < count; ++i) {
     if (runs[i].turns) kernels.encode(selector.view(), runs + i, 1, chunks[i]->num_lanes());

@@ -41,7 +41,8 @@ bool read_single(const std::uint8_t*& next, const std::uint8_t* end, std::size_t
   std::uint64_t side_bytes = 0;
   if (w & kSideFlag && (!read_varint(next, end, side_bytes) || side_bytes == 0)) return false;
   const std::size_t num_bytes = (w & 3) + 1;
-  if (static_cast<std::size_t>(end - next) < num_bytes || (num_bytes > 1 && next[num_bytes - 1] == 0)) return false;
+  if (static_cast<std::size_t>(end - next) < num_bytes || (num_bytes > 1 && next[num_bytes - 1] == 0))
+    return false;
   for (std::size_t i = 0; i < num_bytes; ++i) head.states[0] |= std::uint32_t{*next++} << (8 * i);
   head.side_bytes = static_cast<std::size_t>(side_bytes);
   const std::size_t left = static_cast<std::size_t>(end - next);
@@ -112,7 +113,8 @@ void write_head(const LaneHead& head, std::vector<std::uint8_t>& to) {
   while (kLaneCounts[code] != head.num_lanes) ++code;
   if (head.num_lanes == 1) {
     const int num_bytes = (bit_length(head.states[0]) + 7) / 8;
-    to.push_back(static_cast<std::uint8_t>((static_cast<std::size_t>(num_bytes - 1) | (head.side_bytes ? kSideFlag : 0)) << 2));
+    to.push_back(static_cast<std::uint8_t>(
+        (static_cast<std::size_t>(num_bytes - 1) | (head.side_bytes ? kSideFlag : 0)) << 2));
     if (head.side_bytes) write_varint(head.side_bytes, to);
     for (int i = 0; i < num_bytes; ++i) to.push_back(static_cast<std::uint8_t>(head.states[0] >> (8 * i)));
     return;
@@ -129,7 +131,8 @@ void write_head(const LaneHead& head, std::vector<std::uint8_t>& to) {
     const std::uint32_t high = head.states[lane] >> 16;
     const int rest_bits = bit_length(high) - 1;
     held |= (high ^ 1u << rest_bits) << num_held;
-    for (num_held += rest_bits; num_held >= 8; num_held -= 8, held >>= 8) to.push_back(static_cast<std::uint8_t>(held));
+    for (num_held += rest_bits; num_held >= 8; num_held -= 8, held >>= 8)
+      to.push_back(static_cast<std::uint8_t>(held));
   }
   if (num_held) to.push_back(static_cast<std::uint8_t>(held));
   for (std::size_t lane = 0; lane < head.num_lanes; ++lane) {

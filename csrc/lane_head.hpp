@@ -11,15 +11,17 @@ namespace scalecodec {
 
 constexpr std::uint8_t kManyChunks = 0x7c;  // instead of a first byte: FORMAT.md, section 5.4
 
-/// Unsigned LEB128, shortest spelling, at most 5 bytes. Reading returns false, and moves nothing, if there is none.
+/// Unsigned LEB128, shortest spelling, at most 5 bytes. Reading returns false, and moves nothing, if there is
+/// none.
 bool read_varint(const std::uint8_t*& next, const std::uint8_t* end, std::uint64_t& value);
 void write_varint(std::uint64_t value, std::vector<std::uint8_t>& to);
 
 struct LaneHead {
   std::size_t num_lanes = 1;
   std::size_t tail_words = 0;
-  std::size_t tail_end = 0;   // the tail is the `tail_size` symbols before this one; with one lane there is none
-  int place = 0;              // in 1/256 of the symbols, or 0: tail_end is all of them
+  std::size_t tail_end =
+      0;          // the tail is the `tail_size` symbols before this one; with one lane there is none
+  int place = 0;  // in 1/256 of the symbols, or 0: tail_end is all of them
   std::size_t tail_size = 0;
   std::size_t side_bytes = 0;  // one lane only: of the side stream
   std::uint32_t states[kMaxLanes] = {};

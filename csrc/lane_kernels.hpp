@@ -9,9 +9,10 @@
 namespace scalecodec {
 
 constexpr std::size_t kMaxLanes = 32;
-constexpr int kMaxRuns = 4;                   // streams in turns: each hides the others' latency
-constexpr std::size_t kLaneBlock = 1024;  // symbols a kernel is given at a time, at most: 2 KiB each way, in L1
-constexpr std::size_t kLaneRoom = 64;     // bytes a kernel may read from its limit on: a turn of 32 words
+constexpr int kMaxRuns = 4;  // streams in turns: each hides the others' latency
+constexpr std::size_t kLaneBlock =
+    1024;                              // symbols a kernel is given at a time, at most: 2 KiB each way, in L1
+constexpr std::size_t kLaneRoom = 64;  // bytes a kernel may read from its limit on: a turn of 32 words
 
 struct LaneDecodeRun {
   const std::uint8_t* next;   // the next word
@@ -25,10 +26,10 @@ struct LaneDecodeRun {
 struct LaneEncodeRun {
   std::uint8_t* next;  // the last word put out; words go downwards
   std::uint32_t* states;
-  const std::uint16_t* indexes;    // one beyond the last: turns are taken from the end
-  const std::int16_t* distances;   // likewise
-  const std::uint16_t* origin;     // of places: the block's first index
-  std::uint16_t* escapes;          // places of escapes, in the order of coding
+  const std::uint16_t* indexes;   // one beyond the last: turns are taken from the end
+  const std::int16_t* distances;  // likewise
+  const std::uint16_t* origin;    // of places: the block's first index
+  std::uint16_t* escapes;         // places of escapes, in the order of coding
   std::size_t num_escapes;
   std::size_t turns;
 };
@@ -40,8 +41,8 @@ struct WidenResult {
 };
 
 struct LaneKernels {
-  /// Decode turns of `num_lanes` symbols for `count` streams, 1 to kMaxRuns, until one of them has no turns left or lacks
-  /// room. Several streams: 32 lanes only.
+  /// Decode turns of `num_lanes` symbols for `count` streams, 1 to kMaxRuns, until one of them has no turns
+  /// left or lacks room. Several streams: 32 lanes only.
   void (*decode)(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes);
   /// Encode turns, the last first, likewise; there is always room.
   void (*encode)(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes);

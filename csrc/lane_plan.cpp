@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kLeastStride = 13;  // odd: counts of channels are even
 constexpr std::size_t kStreamSamples = 4096;
 constexpr std::size_t kChunkSamples = 512;
-constexpr std::size_t kPairBytes = 11264;   // four chunks of this hide each other's latency
+constexpr std::size_t kPairBytes = 11264;  // four chunks of this hide each other's latency
 constexpr std::size_t kChunkBytes = 24576;
 constexpr std::size_t kLeastChunk = 4096;  // symbols
 constexpr std::size_t kLeastInLanes = 1024;
@@ -25,8 +25,8 @@ constexpr LaneChoice kLaneChoices[] = {{7000, 32}, {2500, 8}, {1250, 4}};
 
 /// Calls `take(place, cost)` for some `num_samples` symbols of the range, or more if it is short.
 template <class Take>
-Result sample(const IntegerSource& indexes, const LaneRange& range, const LaneTable& table, std::size_t num_samples,
-              Take&& take) {
+Result sample(const IntegerSource& indexes, const LaneRange& range, const LaneTable& table,
+              std::size_t num_samples, Take&& take) {
   const std::size_t stride = std::max(kLeastStride, range.size / num_samples | 1);
   return with_type(indexes.type, [&](auto* tag) -> Result {
     using Element = std::remove_pointer_t<decltype(tag)>;
@@ -51,7 +51,8 @@ struct Mean {
   }
   /// Compared as fractions; sums stay below 2^45 for 2^32 symbols.
   bool exceeds(const Mean& other, std::uint64_t times) const {
-    return sum * std::max<std::uint64_t>(1, other.count) > times * other.sum * std::max<std::uint64_t>(1, count);
+    return sum * std::max<std::uint64_t>(1, other.count) >
+           times * other.sum * std::max<std::uint64_t>(1, count);
   }
 };
 
@@ -68,33 +69,36 @@ LaneRange chunk_range(std::size_t i, std::size_t num_chunks, std::size_t num_sym
 Result plan_lanes(const IntegerSource& indexes, const LaneTable& table, LanePlan& plan) {
   Mean mean;
   const std::size_t size = indexes.size;
-  const Result result = sample(indexes, {0, size}, table, kStreamSamples, [&](std::size_t, std::uint32_t cost) { mean.add(cost); });
+  const Result result = sample(indexes, {0, size}, table, kStreamSamples,
+                               [&](std::size_t, std::uint32_t cost) { mean.add(cost); });
   if (!result.ok() || mean.count == 0) return result;
   // floor(size * sum / (2048 * count)): the quotient apart from the rest, lest the product overflow.
   const std::uint64_t divisor = 2048 * mean.count;
   const std::uint64_t bytes = size * (mean.sum / divisor) + size * (mean.sum % divisor) / divisor;
-  plan.num_chunks = std::max<std::size_t>(1, std::min({bytes / kPairBytes, std::max<std::size_t>(4, bytes / kChunkBytes), size / kLeastChunk}));
+  plan.num_chunks = std::max<std::size_t>(
+      1, std::min({bytes / kPairBytes, std::max<std::size_t>(4, bytes / kChunkBytes), size / kLeastChunk}));
   plan.bytes_per_chunk = static_cast<std::size_t>(bytes) / plan.num_chunks;
   return {};
 }
 
-Result plan_chunk(const IntegerSource& indexes, const LaneRange& range, const LaneTable& table, const LanePlan& plan,
-                  LaneHead& head) {
+Result plan_chunk(const IntegerSource& indexes, const LaneRange& range, const LaneTable& table,
+                  const LanePlan& plan, LaneHead& head) {
   head = {};
   if (range.size < kLeastInLanes) return {};
-  const auto* choice = std::find_if(std::begin(kLaneChoices), std::end(kLaneChoices), [&](const LaneChoice& candidate) {
-    return plan.bytes_per_chunk >= candidate.least_bytes;
-  });
+  const auto* choice = std::find_if(
+      std::begin(kLaneChoices), std::end(kLaneChoices),
+      [&](const LaneChoice& candidate) { return plan.bytes_per_chunk >= candidate.least_bytes; });
   if (choice == std::end(kLaneChoices)) return {};
   head.num_lanes = choice->num_lanes;
   Mean parts[kParts];
-  const Result result = sample(indexes, range, table, kChunkSamples, [&](std::size_t place, std::uint32_t cost) {
-    parts[kParts * place / range.size].add(cost);
-  });
+  const Result result =
+      sample(indexes, range, table, kChunkSamples,
+             [&](std::size_t place, std::uint32_t cost) { parts[kParts * place / range.size].add(cost); });
   const Mean* densest = parts;
   for (const Mean& part : parts)
     if (part.exceeds(*densest, 1)) densest = &part;
-  if (densest->exceeds(parts[kParts - 1], 2)) head.place = static_cast<int>(256 / kParts) * static_cast<int>(densest - parts + 1);
+  if (densest->exceeds(parts[kParts - 1], 2))
+    head.place = static_cast<int>(256 / kParts) * static_cast<int>(densest - parts + 1);
   return result;
 }
 

@@ -22,7 +22,7 @@ LaneRange chunk_range(std::size_t i, std::size_t num_chunks, std::size_t num_sym
 Result plan_lanes(const IntegerSource& indexes, const LaneTable& table, LanePlan& plan);
 
 /// Lanes and place of one chunk.
-Result plan_chunk(const IntegerSource& indexes, const LaneRange& range, const LaneTable& table, const LanePlan& plan,
-                  LaneHead& head);
+Result plan_chunk(const IntegerSource& indexes, const LaneRange& range, const LaneTable& table,
+                  const LanePlan& plan, LaneHead& head);
 
 }  // namespace scalecodec

@@ -57,7 +57,8 @@ void TableSelector::select(std::uint16_t* const* blocks, const std::size_t* coun
       }
     return true;
   };
-  view_ = {registers_, buckets_, first_cells_, all_.cells, encode_rows_, all_.steps, all_.packed_steps, modes_};
+  view_ = {registers_,   buckets_,   first_cells_,      all_.cells,
+           encode_rows_, all_.steps, all_.packed_steps, modes_};
   if (rename_all()) return;
   clear();
   if (rename_all()) return;

@@ -1,4 +1,5 @@
-/// Which tables a block of indexes names, so that kernels hold their thresholds in registers whatever their number.
+/// Which tables a block of indexes names, so that kernels hold their thresholds in registers whatever their
+/// number.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +10,14 @@
 
 namespace scalecodec {
 
-/// Up to kRegisterTables tables out of many, numbered as they come. Indexes of factorized priors stay for long: a few
-/// tables serve many blocks.
+/// Up to kRegisterTables tables out of many, numbered as they come. Indexes of factorized priors stay for
+/// long: a few tables serve many blocks.
 class TableSelector {
  public:
   explicit TableSelector(const LaneTable& table);
 
-  /// Replace the `count` indexes in each of `num_blocks` blocks by those of the view, which may change with every call.
+  /// Replace the `count` indexes in each of `num_blocks` blocks by those of the view, which may change with
+  /// every call.
   void select(std::uint16_t* const* blocks, const std::size_t* counts, int num_blocks);
 
   const LaneView& view() const { return view_; }

@@ -12,7 +12,9 @@ constexpr std::uint32_t kLaneStateLow = 1u << 16;
 constexpr std::size_t kLaneWordBytes = 2;
 
 // Words are little-endian; one access where the machine is so too, which compilers do not find by themselves.
-inline std::uint32_t load_lane_word(const std::uint8_t* from) { return from[0] | std::uint32_t{from[1]} << 8; }
+inline std::uint32_t load_lane_word(const std::uint8_t* from) {
+  return from[0] | std::uint32_t{from[1]} << 8;
+}
 
 inline void store_lane_word(std::uint8_t* to, std::uint32_t word) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -24,23 +26,26 @@ inline void store_lane_word(std::uint8_t* to, std::uint32_t word) {
 #endif
 }
 
-/// Take a symbol of cell `cell` out of the state, `within` the slot's place in it. Returns its distance from the mode.
+/// Take a symbol of cell `cell` out of the state, `within` the slot's place in it. Returns its distance from
+/// the mode.
 inline std::int32_t take_from(const LaneCell& cell, std::uint32_t within, std::uint32_t& x) {
   x = cell.freq * (x >> kSlotBits) + (within >> cell.raw_bits);
   return cell.distance + static_cast<std::int32_t>(within & ((1u << cell.raw_bits) - 1));
 }
 
-/// Take one symbol out of the state, which may fall below kLaneStateLow, almost without branches: for lanes in turns.
+/// Take one symbol out of the state, which may fall below kLaneStateLow, almost without branches: for lanes
+/// in turns.
 inline std::int32_t take_symbol(const LaneView& view, std::size_t index, std::uint32_t& x) {
   const std::uint32_t slot = x & (kNumSlots - 1);
-  const LaneCell* at = view.cells + view.first_cells[index] + view.buckets[index * kNumBuckets + (slot >> kBucketBits)];
+  const LaneCell* at =
+      view.cells + view.first_cells[index] + view.buckets[index * kNumBuckets + (slot >> kBucketBits)];
   const auto place = [slot](const LaneCell& cell) { return (slot + cell.minus_start) & 0xffff; };
   while (place(*at) >= std::uint32_t{at->freq} << at->raw_bits) ++at;
   return take_from(*at, place(*at), x);
 }
 
-/// The same for a single state: most symbols are in their table's first cell, and predicting that keeps the look-up out of
-/// the chain of states.
+/// The same for a single state: most symbols are in their table's first cell, and predicting that keeps the
+/// look-up out of the chain of states.
 inline std::int32_t guess_symbol(const LaneView& view, std::size_t index, std::uint32_t& x) {
   const LaneCell& mode = view.cells[view.first_cells[index]];
   const std::uint32_t slot = x & (kNumSlots - 1);
@@ -68,10 +73,13 @@ inline LocatedStep locate_step(const LaneView& view, std::size_t index, std::int
 }
 
 /// Whether a word must leave the state before the step.
-inline bool must_put_out(std::uint32_t x, std::uint32_t freq) { return x >> 17 >= freq; }
+inline bool must_put_out(std::uint32_t x, std::uint32_t freq) {
+  return x >> 17 >= freq;
+}
 
 /// Put one symbol into the state. Requires: not must_put_out. With q = floor(x / freq):
-/// q 2^15 + start + (x - q freq) 2^raw_bits + raw = x 2^raw_bits + start + raw + q (2^15 - freq 2^raw_bits), modulo 2^32.
+/// q 2^15 + start + (x - q freq) 2^raw_bits + raw = x 2^raw_bits + start + raw + q (2^15 - freq 2^raw_bits),
+/// modulo 2^32.
 inline std::uint32_t put_symbol(std::uint32_t x, const LocatedStep& at) {
   const std::uint32_t quotient = static_cast<std::uint32_t>(x * at.step->multiplier >> 47);
   return (x << at.raw_bits) + (at.step->start + at.raw) + quotient * at.step->complement;

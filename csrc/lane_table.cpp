@@ -44,10 +44,13 @@ Cells group(const std::vector<std::uint32_t>& frequencies, std::int32_t mode, st
 
 /// Place of the greatest frequency; of equals the one nearest to symbol 0, where tables are symmetric.
 std::int32_t mode_of(const std::vector<std::uint32_t>& frequencies, std::int32_t offset) {
-  const auto from_zero = [&](std::size_t at) { return std::abs(std::int64_t{offset} + static_cast<std::int64_t>(at)); };
+  const auto from_zero = [&](std::size_t at) {
+    return std::abs(std::int64_t{offset} + static_cast<std::int64_t>(at));
+  };
   std::size_t mode = 0;
   for (std::size_t i = 1; i < frequencies.size(); ++i)
-    if (frequencies[i] > frequencies[mode] || (frequencies[i] == frequencies[mode] && from_zero(i) < from_zero(mode)))
+    if (frequencies[i] > frequencies[mode] ||
+        (frequencies[i] == frequencies[mode] && from_zero(i) < from_zero(mode)))
       mode = i;
   return static_cast<std::int32_t>(mode);
 }
@@ -64,18 +67,21 @@ std::vector<std::uint32_t> shortest_code(const std::vector<std::uint32_t>& weigh
   std::vector<std::uint32_t> freq;
   std::int64_t missing = total;
   for (std::uint64_t weight : weights) {
-    freq.push_back(static_cast<std::uint32_t>(std::max<std::uint64_t>(1, ((weight << (precision + 1)) + 65536) >> 17)));
+    freq.push_back(
+        static_cast<std::uint32_t>(std::max<std::uint64_t>(1, ((weight << (precision + 1)) + 65536) >> 17)));
     missing -= freq.back();
   }
   const bool add = missing > 0;
   std::vector<std::uint64_t> value(weights.size());
   const auto revalue = [&](std::size_t i) {
-    value[i] = add ? weights[i] * gain(freq[i]) : freq[i] > 1 ? weights[i] * gain(freq[i] - 1) : ~std::uint64_t{0};
+    value[i] = add           ? weights[i] * gain(freq[i])
+               : freq[i] > 1 ? weights[i] * gain(freq[i] - 1)
+                             : ~std::uint64_t{0};
   };
   for (std::size_t i = 0; i < freq.size() && missing; ++i) revalue(i);
   for (; missing; missing += add ? -1 : 1) {
-    const auto best = add ? std::max_element(value.begin(), value.end())
-                          : std::min_element(value.begin(), value.end());
+    const auto best =
+        add ? std::max_element(value.begin(), value.end()) : std::min_element(value.begin(), value.end());
     const std::size_t i = static_cast<std::size_t>(best - value.begin());
     freq[i] += add ? 1u : ~0u;
     revalue(i);
@@ -124,8 +130,9 @@ void LaneTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t
 
   const std::int32_t first = cells.first * (1 << cells.raw_bits) - half;
   const std::size_t first_step = steps_.size();
-  encode_rows_.push_back(static_cast<std::uint16_t>(-first) | static_cast<std::uint64_t>(num_cells) << (16 + cells.raw_bits) |
-                         static_cast<std::uint64_t>(cells.raw_bits) << 32 | static_cast<std::uint64_t>(first_step) << 35);
+  encode_rows_.push_back(
+      static_cast<std::uint16_t>(-first) | static_cast<std::uint64_t>(num_cells) << (16 + cells.raw_bits) |
+      static_cast<std::uint64_t>(cells.raw_bits) << 32 | static_cast<std::uint64_t>(first_step) << 35);
   costs_.push_back(expected_cost(cdf, length));
   modes_.push_back(offset + mode);
   modes_are_zero_ = modes_are_zero_ && modes_.back() == 0;
@@ -142,11 +149,13 @@ void LaneTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t
     const int raw_bits = is_escape ? 0 : cells.raw_bits;
     const std::uint32_t width = freq[at] << cells.raw_bits;
     const LaneCell cell{static_cast<std::uint16_t>(-start), static_cast<std::uint16_t>(width >> raw_bits),
-                        is_escape ? kEscapeDistance
-                                  : static_cast<std::int16_t>(first + (static_cast<std::int32_t>(at) << raw_bits)),
+                        is_escape
+                            ? kEscapeDistance
+                            : static_cast<std::int16_t>(first + (static_cast<std::int32_t>(at) << raw_bits)),
                         static_cast<std::uint16_t>(raw_bits)};
     cells_.push_back(cell);
-    steps_[first_step + at] = {((std::uint64_t{1} << 47) + cell.freq - 1) / cell.freq, static_cast<std::uint16_t>(start), cell.freq,
+    steps_[first_step + at] = {((std::uint64_t{1} << 47) + cell.freq - 1) / cell.freq,
+                               static_cast<std::uint16_t>(start), cell.freq,
                                static_cast<std::uint16_t>(kNumSlots - width)};
     packed_steps_[first_step + at] = start | std::uint32_t{cell.freq} << 16;
     std::uint32_t bucket = (start + (1u << kBucketBits) - 1) >> kBucketBits;
@@ -164,7 +173,8 @@ void LaneTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t
     thresholds[i] = static_cast<std::uint16_t>(end);
   }
   thresholds_.push_back(thresholds);
-  if (modes_.size() <= kRegisterTables) put_registers(modes_.size() - 1, modes_.size() - 1, registers_.data());
+  if (modes_.size() <= kRegisterTables)
+    put_registers(modes_.size() - 1, modes_.size() - 1, registers_.data());
 }
 
 bool LaneTable::put_registers(std::size_t index, std::size_t number, std::uint16_t* registers) const {

@@ -19,12 +19,13 @@ constexpr std::size_t kMaxCells = 128;
 constexpr int kMaxRawBits = 7;
 constexpr int kBucketBits = 7;  // slots of a bucket: 2^7
 constexpr std::size_t kNumBuckets = kNumSlots >> kBucketBits;
-constexpr std::size_t kBucketRoom = 8;  // bytes that can be read from the last bucket on
+constexpr std::size_t kBucketRoom = 8;            // bytes that can be read from the last bucket on
 constexpr std::int16_t kEscapeDistance = -32768;  // no symbol in a cell is as far from its mode
 constexpr std::size_t kRegisterTables = 64;       // thresholds of so many tables fit vector registers
 constexpr std::size_t kMaxLaneTables = 65536;
 
-/// A cell, for decoding: 8 bytes, what one gather fetches. Adding a slot to its first 16 bits makes them the place in it.
+/// A cell, for decoding: 8 bytes, what one gather fetches. Adding a slot to its first 16 bits makes them the
+/// place in it.
 struct LaneCell {
   std::uint16_t minus_start;  // modulo 2^16
   std::uint16_t freq;         // it has freq << raw_bits slots
@@ -33,8 +34,8 @@ struct LaneCell {
 };
 
 /// A cell, for encoding. floor(x / freq) = x * multiplier >> 47 for x < freq * 2^17: with multiplier =
-/// ceil(2^47 / freq) the error is below x * freq / (freq * 2^47), less than 1 / freq since freq^2 * 2^17 < 2^47,
-/// and by the same bound the product stays below 2^64.
+/// ceil(2^47 / freq) the error is below x * freq / (freq * 2^47), less than 1 / freq since freq^2 * 2^17 <
+/// 2^47, and by the same bound the product stays below 2^64.
 struct LaneStep {
   std::uint64_t multiplier;
   std::uint16_t start;
@@ -44,8 +45,9 @@ struct LaneStep {
 
 /// The tables as kernels see them: those that a block's indexes name, in the order of these.
 struct LaneView {
-  /// [4][kRegisterTables]: ends of the first three cells where these are the symbols mode, mode + 1, mode - 1, else 0;
-  /// and first_cells. Null where there are more tables, or cells beyond 65535: all symbols are looked up then.
+  /// [4][kRegisterTables]: ends of the first three cells where these are the symbols mode, mode + 1, mode -
+  /// 1, else 0; and first_cells. Null where there are more tables, or cells beyond 65535: all symbols are
+  /// looked up then.
   const std::uint16_t* registers;
   const std::uint8_t* buckets;       // [kNumBuckets] of each table: rank of the cell that holds slot 128 b
   const std::uint32_t* first_cells;  // of each table, in `cells`; there they follow by rank,
@@ -67,7 +69,8 @@ class LaneTable {
   std::size_t num_tables() const { return modes_.size(); }
   /// All tables, in registers if there are at most kRegisterTables. Valid while nothing is appended.
   LaneView view() const;
-  /// Put a table's thresholds and first cell into registers [4][kRegisterTables] at `number`; false where a cell is beyond.
+  /// Put a table's thresholds and first cell into registers [4][kRegisterTables] at `number`; false where a
+  /// cell is beyond.
   bool put_registers(std::size_t index, std::size_t number, std::uint16_t* registers) const;
   /// Expected cost of a symbol, in 1/256 bit.
   std::uint32_t cost(std::size_t index) const { return costs_[index]; }

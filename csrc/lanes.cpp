@@ -88,7 +88,12 @@ Result split(const LaneDecodeTask& task, std::vector<LaneDecodeJob>& jobs) {
   if (sum > left) return {Status::kStreamShort, size};
   lengths.back() = left - sum;
   for (std::size_t i = 0; i < lengths.size(); ++i) {
-    jobs.push_back({next, static_cast<std::size_t>(lengths[i]), task.indexes, task.out, chunk_range(i, lengths.size(), size), {}});
+    jobs.push_back({next,
+                    static_cast<std::size_t>(lengths[i]),
+                    task.indexes,
+                    task.out,
+                    chunk_range(i, lengths.size(), size),
+                    {}});
     next += lengths[i];
   }
   return {};
@@ -96,8 +101,8 @@ Result split(const LaneDecodeTask& task, std::vector<LaneDecodeJob>& jobs) {
 
 }  // namespace
 
-void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& table, const LaneKernels& kernels,
-                  std::size_t num_threads) {
+void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& table,
+                  const LaneKernels& kernels, std::size_t num_threads) {
   Work<LaneEncodeJob> work;
   for (std::size_t i = 0; i < count; ++i) {
     work.first_of_task.push_back(work.jobs.size());
@@ -105,7 +110,8 @@ void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& tab
     if (!tasks[i].result.ok()) return;
   }
   work.first_of_task.push_back(work.jobs.size());
-  run_jobs(work.jobs, num_threads, [&](LaneEncodeJob* jobs, int n) { encode_chunks(jobs, n, table, kernels); });
+  run_jobs(work.jobs, num_threads,
+           [&](LaneEncodeJob* jobs, int n) { encode_chunks(jobs, n, table, kernels); });
   for (std::size_t i = 0; i < count; ++i) {
     tasks[i].result = result_of(work, i);
     const std::size_t first = work.first_of_task[i];
@@ -113,8 +119,8 @@ void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& tab
   }
 }
 
-void lanes_decode(LaneDecodeTask* tasks, std::size_t count, const LaneTable& table, const LaneKernels& kernels,
-                  std::size_t num_threads) {
+void lanes_decode(LaneDecodeTask* tasks, std::size_t count, const LaneTable& table,
+                  const LaneKernels& kernels, std::size_t num_threads) {
   Work<LaneDecodeJob> work;
   for (std::size_t i = 0; i < count; ++i) {
     work.first_of_task.push_back(work.jobs.size());
@@ -122,7 +128,8 @@ void lanes_decode(LaneDecodeTask* tasks, std::size_t count, const LaneTable& tab
     if (!tasks[i].result.ok()) return;
   }
   work.first_of_task.push_back(work.jobs.size());
-  run_jobs(work.jobs, num_threads, [&](LaneDecodeJob* jobs, int n) { decode_chunks(jobs, n, table, kernels); });
+  run_jobs(work.jobs, num_threads,
+           [&](LaneDecodeJob* jobs, int n) { decode_chunks(jobs, n, table, kernels); });
   for (std::size_t i = 0; i < count; ++i) tasks[i].result = result_of(work, i);
 }
 

@@ -28,11 +28,11 @@ struct LaneDecodeTask {
 
 /// Encode each task into a stream of its own; the bytes do not depend on `num_threads` nor on the kernels.
 /// Requires: symbols and indexes of one size; at most kMaxLaneTables tables.
-void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& table, const LaneKernels& kernels,
-                  std::size_t num_threads);
+void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& table,
+                  const LaneKernels& kernels, std::size_t num_threads);
 
 /// Decode each task. On failure of a task its output's content is unspecified.
-void lanes_decode(LaneDecodeTask* tasks, std::size_t count, const LaneTable& table, const LaneKernels& kernels,
-                  std::size_t num_threads);
+void lanes_decode(LaneDecodeTask* tasks, std::size_t count, const LaneTable& table,
+                  const LaneKernels& kernels, std::size_t num_threads);
 
 }  // namespace scalecodec

@@ -1,7 +1,8 @@
 /// AVX2 kernels of the lane stream: 32 lanes in four registers of 32-bit states.
 ///
-/// Thresholds of 8 lanes come with two gathers; the symbols beyond them, few in usual latents, are looked up one at a
-/// time. Encoding is the scalar set's: without compression of words and masked moves AVX2 gains nothing on it.
+/// Thresholds of 8 lanes come with two gathers; the symbols beyond them, few in usual latents, are looked up
+/// one at a time. Encoding is the scalar set's: without compression of words and masked moves AVX2 gains
+/// nothing on it.
 #include "lane_kernels.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -57,35 +58,47 @@ struct DecodeState {
   std::int16_t* distances;
 };
 
-__m256i load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-void store(void* to, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(to), value); }
+__m256i load(const void* from) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+void store(void* to, __m256i value) {
+  _mm256_storeu_si256(static_cast<__m256i*>(to), value);
+}
 
-/// The symbols of 8 lanes so far as thresholds tell them: new states and distances; returns the lanes beyond them.
-inline __attribute__((always_inline)) std::uint32_t decode_common(const Thresholds& thresholds, __m256i x, const std::uint16_t* indexes,
-                                                                  std::uint32_t* states, std::int32_t* distances) {
+/// The symbols of 8 lanes so far as thresholds tell them: new states and distances; returns the lanes beyond
+/// them.
+inline __attribute__((always_inline)) std::uint32_t decode_common(const Thresholds& thresholds, __m256i x,
+                                                                  const std::uint16_t* indexes,
+                                                                  std::uint32_t* states,
+                                                                  std::int32_t* distances) {
   const __m256i index = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(indexes)));
   const int* ends = reinterpret_cast<const int*>(thresholds.ends);
   const __m256i both = _mm256_i32gather_epi32(ends, index, 8);
   const __m256i end0 = _mm256_and_si256(both, _mm256_set1_epi32(0xffff)), end1 = _mm256_srli_epi32(both, 16);
   const __m256i end2 = _mm256_i32gather_epi32(ends + 1, index, 8);
   const __m256i slot = _mm256_and_si256(x, _mm256_set1_epi32(kNumSlots - 1));
-  const __m256i is_mode = _mm256_cmpgt_epi32(end0, slot), before1 = _mm256_cmpgt_epi32(end1, slot), before2 = _mm256_cmpgt_epi32(end2, slot);
+  const __m256i is_mode = _mm256_cmpgt_epi32(end0, slot), before1 = _mm256_cmpgt_epi32(end1, slot),
+                before2 = _mm256_cmpgt_epi32(end2, slot);
   const __m256i start = _mm256_andnot_si256(is_mode, _mm256_blendv_epi8(end1, end0, before1));
   const __m256i end = _mm256_blendv_epi8(_mm256_blendv_epi8(end2, end1, before1), end0, is_mode);
   const __m256i product = _mm256_mullo_epi32(_mm256_sub_epi32(end, start), _mm256_srli_epi32(x, kSlotBits));
   store(states, _mm256_add_epi32(product, _mm256_sub_epi32(slot, start)));
   // 0 for the mode, else 1 before end1, -1 behind it.
-  store(distances, _mm256_andnot_si256(is_mode, _mm256_sub_epi32(_mm256_set1_epi32(-1), _mm256_add_epi32(before1, before1))));
+  store(distances, _mm256_andnot_si256(
+                       is_mode, _mm256_sub_epi32(_mm256_set1_epi32(-1), _mm256_add_epi32(before1, before1))));
   return ~static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(before2))) & 255;
 }
 
-inline __attribute__((always_inline)) void decode_turn(const LaneView& view, const Thresholds& thresholds, DecodeState& s) {
+inline __attribute__((always_inline)) void decode_turn(const LaneView& view, const Thresholds& thresholds,
+                                                       DecodeState& s) {
   alignas(32) std::uint32_t old[kLanes], fresh[kLanes];
   alignas(32) std::int32_t distances[kLanes];
   std::uint32_t others = 0;
   for (std::size_t group = 0; group < kGroups; ++group) {
     store(old + 8 * group, s.states[group]);
-    others |= decode_common(thresholds, s.states[group], s.indexes + 8 * group, fresh + 8 * group, distances + 8 * group) << (8 * group);
+    others |= decode_common(thresholds, s.states[group], s.indexes + 8 * group, fresh + 8 * group,
+                            distances + 8 * group)
+              << (8 * group);
   }
   for (; others; others &= others - 1) {
     const std::size_t lane = static_cast<std::size_t>(__builtin_ctz(others));
@@ -97,9 +110,11 @@ inline __attribute__((always_inline)) void decode_turn(const LaneView& view, con
     const __m256i x = load(fresh + 8 * group);
     const __m256i renorm = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
     const std::uint32_t lanes = static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(renorm)));
-    const __m256i places = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(kWordPlaces[lanes])));
+    const __m256i places =
+        _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(kWordPlaces[lanes])));
     const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(s.next)));
-    const __m256i with_word = _mm256_or_si256(_mm256_slli_epi32(x, 16), _mm256_permutevar8x32_epi32(words, places));
+    const __m256i with_word =
+        _mm256_or_si256(_mm256_slli_epi32(x, 16), _mm256_permutevar8x32_epi32(words, places));
     s.states[group] = _mm256_blendv_epi8(x, with_word, renorm);
     s.next += kLaneWordBytes * static_cast<std::size_t>(__builtin_popcount(lanes));
   }
@@ -121,7 +136,8 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
     s[i].limit = runs[i].limit;
     s[i].indexes = runs[i].indexes;
     s[i].distances = runs[i].distances;
-    for (std::size_t group = 0; group < kGroups; ++group) s[i].states[group] = load(runs[i].states + 8 * group);
+    for (std::size_t group = 0; group < kGroups; ++group)
+      s[i].states[group] = load(runs[i].states + 8 * group);
     turns = std::min(turns, runs[i].turns);
   }
   std::size_t left = turns;
@@ -132,7 +148,8 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
     for (int i = 0; i < kCount; ++i) decode_turn(view, thresholds, s[i]);
   }
   for (int i = 0; i < kCount; ++i) {
-    for (std::size_t group = 0; group < kGroups; ++group) store(runs[i].states + 8 * group, s[i].states[group]);
+    for (std::size_t group = 0; group < kGroups; ++group)
+      store(runs[i].states + 8 * group, s[i].states[group]);
     runs[i].next = s[i].next;
     runs[i].indexes = s[i].indexes;
     runs[i].distances = s[i].distances;
@@ -152,7 +169,8 @@ void encode(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t nu
 
 }  // namespace
 
-const LaneKernels kAvx2Lanes{decode, encode, blocks::narrow_indexes, blocks::to_distances, blocks::to_symbols};
+const LaneKernels kAvx2Lanes{decode, encode, blocks::narrow_indexes, blocks::to_distances,
+                             blocks::to_symbols};
 
 }  // namespace scalecodec
 

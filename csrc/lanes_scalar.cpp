@@ -1,9 +1,9 @@
 /// Scalar kernels of the lane stream: they define the format and run everywhere.
-#include "lane_blocks.hpp"
-#include "lane_step.hpp"
-
 #include <algorithm>
 #include <type_traits>
+
+#include "lane_blocks.hpp"
+#include "lane_step.hpp"
 
 namespace scalecodec {
 
@@ -85,6 +85,7 @@ void encode(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t nu
 
 }  // namespace
 
-const LaneKernels kScalarLanes{decode, encode, blocks::narrow_indexes, blocks::to_distances, blocks::to_symbols};
+const LaneKernels kScalarLanes{decode, encode, blocks::narrow_indexes, blocks::to_distances,
+                               blocks::to_symbols};
 
 }  // namespace scalecodec

@@ -211,12 +211,14 @@ using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
 
 const LaneTable& lanes_of(const CdfTable& table) {
   if (table.num_tables() > kMaxLaneTables)
-    throw py::value_error("the lane stream takes at most 65536 tables, got " + std::to_string(table.num_tables()));
+    throw py::value_error("the lane stream takes at most 65536 tables, got " +
+                          std::to_string(table.num_tables()));
   return table.lanes();
 }
 
 /// Streams of (symbols, indexes), one each.
-std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const CdfTable& table, std::size_t threads) {
+std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const CdfTable& table,
+                                   std::size_t threads) {
   const LaneTable& lanes = lanes_of(table);
   std::vector<LaneEncodeTask> tasks;
   for (const auto& [symbols, indexes] : items)

@@ -79,7 +79,8 @@ class Pool {
   std::size_t num_threads_ = 0;
 };
 
-// Leaked on purpose: its threads outlive every destructor. A forked child has none of them and starts a pool anew.
+// Leaked on purpose: its threads outlive every destructor. A forked child has none of them and starts a pool
+// anew.
 std::atomic<Pool*> the_pool{nullptr};
 
 Pool& pool() {
@@ -99,7 +100,8 @@ Pool& pool() {
 
 }  // namespace
 
-void run_parallel(std::size_t count, std::size_t num_threads, const std::function<void(std::size_t)>& action) {
+void run_parallel(std::size_t count, std::size_t num_threads,
+                  const std::function<void(std::size_t)>& action) {
   Batch batch(count, action);
   const std::size_t num_helpers = std::min(count, num_threads);
   if (num_helpers <= 1) {

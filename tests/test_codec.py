@@ -149,9 +149,12 @@ def test_a_budget_is_kept_and_used(model, monkeypatch, channels):
     for budget in np.geomspace(sizes[0], sizes[-1], 9).astype(int)[:-1]:
         calls.clear()
         blob = codec.encode(samples, model, target_bytes=int(budget))
-        assert 0.98 * budget <= len(blob) <= budget
         assert len(calls) <= 10
-        assert blob == codec.encode(samples, model, gain=GAIN_TABLE[gain_index(blob)])
+        index = gain_index(blob)
+        assert blob == codec.encode(samples, model, gain=GAIN_TABLE[index])
+        assert len(blob) <= budget
+        # A step of the gain may be more than 2 % of a small file: then the next one must be too large.
+        assert len(blob) >= 0.98 * budget or len(codec.encode(samples, model, gain=GAIN_TABLE[index + 1])) > budget
     calls.clear()
     assert len(codec.encode(samples, model, target_bytes=10**9)) == sizes[-1]
     assert len(calls) == 2

@@ -13,11 +13,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scalecodec import _core, codec, rans64
+from scalecodec import _core, codec, rans
 from scalecodec.container import ALPHA, ICC_PROFILE, Limits, pack, unpack
 from scalecodec.container_header import Entry, Head, encode_head
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
+from scalecodec.streams import LANES
 
 from .codec_kit import picture, small_model
 
@@ -189,12 +190,12 @@ def test_limits_are_the_callers():
 
 # Chunks with a right checksum
 
-PREFIXES = [0, 1, 3, 4, 7, 8, Z_LENGTH - 4, Z_LENGTH - 1, Z_LENGTH + 4, len(Z + Y), len(Z + Y) + 1, 2**31, 2**32 - 1]
+PREFIXES = {0, 1, 3, 4, 7, 8, Z_LENGTH - 4, Z_LENGTH - 1, Z_LENGTH + 4, len(Z + Y), len(Z + Y) + 1, 2**31, 2**32 - 1}
 GARBAGE = random.Random(1)
 CHUNKS = {
     "empty": b"",
     **{f"{n} bytes": CHUNK[:n] for n in (1, 3, 4, 5, 11, 12, 4 + Z_LENGTH, len(CHUNK) - 1, len(CHUNK) - 4)},
-    **{f"z_length {n}": struct.pack("<I", n) + Z + Y for n in PREFIXES},
+    **{f"z_length {n}": struct.pack("<I", n) + Z + Y for n in sorted(PREFIXES - {Z_LENGTH})},
     "streams the other way round": struct.pack("<I", len(Y)) + Y + Z,
     "a word more": CHUNK + bytes(4),
     "twice": CHUNK * 2,
@@ -229,10 +230,10 @@ def chunk_of(z, y, gain_index):
     """The chunk of a tile whose z symbols are all `z` and whose y symbols are `y`, [M, 4, 4]."""
     bottleneck, conditional = MODEL.entropy_bottleneck, MODEL.gaussian_conditional
     indexes = np.arange(bottleneck.channels, dtype=np.int32)
-    z_stream = rans64.encode(np.full(len(indexes), z, np.int64), indexes, bottleneck.table)
-    scales, _ = MODEL._scales_means(bottleneck.decompress([z_stream], (1, 1)))
+    z_stream = rans.encode(np.full(len(indexes), z, np.int64), indexes, bottleneck.table)
+    scales, _ = MODEL._scales_means(bottleneck.decompress([z_stream], (1, 1), stream=LANES))
     tables = conditional.build_indexes(scales.detach() * GAIN_TABLE[gain_index])[0]
-    return struct.pack("<I", len(z_stream)) + z_stream + rans64.encode(y, tables, conditional.table)
+    return struct.pack("<I", len(z_stream)) + z_stream + rans.encode(y, tables, conditional.table)
 
 
 @pytest.mark.parametrize("gain_index", [0, 255])

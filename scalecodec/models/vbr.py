@@ -167,19 +167,25 @@ class MeanScaleHyperprior(CompressionModel):
         return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index, stream)
 
     @torch.no_grad()
-    def compress(self, x: Tensor, gain: float = 1.0) -> dict[str, Any]:
+    def compress(self, x: Tensor, gain: float = 1.0, *, stream: Stream = LANES) -> dict[str, Any]:
         """CompressAI's contract: ``{"strings": [[y per item], [z per item]], "shape": (h, w)}`` plus ``gain_index``.
 
         ``x`` float [B, 3, H, W] in [0, 1], H and W multiples of 64; ``gain`` is taken to the nearest of the table's.
+        ``stream``: ``streams.RANS64`` gives CompressAI's bytes, for its decoder.
         """
         self._check_input(x)
         gain_index = nearest_gain_index(gain)
-        y_strings, z_strings, shape = self.encode_latent(self.g_a(x), gain_index)
+        y_strings, z_strings, shape = self.encode_latent(self.g_a(x), gain_index, stream)
         return {"strings": [y_strings, z_strings], "shape": shape, "gain_index": gain_index}
 
     @torch.no_grad()
     def decompress(
-        self, strings: Sequence[Sequence[bytes]], shape: Sequence[int], gain_index: int = UNIT_GAIN_INDEX
+        self,
+        strings: Sequence[Sequence[bytes]],
+        shape: Sequence[int],
+        gain_index: int = UNIT_GAIN_INDEX,
+        *,
+        stream: Stream = LANES,
     ) -> dict[str, Tensor]:
         """``{"x_hat": float [B, 3, H, W] in [0, 1]}`` from what :meth:`compress` returned.
 
@@ -187,5 +193,5 @@ class MeanScaleHyperprior(CompressionModel):
         """
         if len(strings) != 2 or len(shape) != 2:
             raise ValueError(f"wanted two lists of strings (y, z) and a shape of two, got {len(strings)} and {shape}")
-        y_hat = self.decode_latent(strings[0], strings[1], shape, check_gain_index(gain_index))
+        y_hat = self.decode_latent(strings[0], strings[1], shape, check_gain_index(gain_index), stream)
         return {"x_hat": self.g_s(y_hat).clamp(0, 1)}

@@ -33,7 +33,7 @@ class TableSelector {
   std::vector<std::uint16_t> number_of_;  // kNone, or the table's number in the view; empty where all fit
   std::vector<std::uint16_t> chosen_;
   std::uint16_t registers_[4 * kRegisterTables] = {};
-  std::uint8_t buckets_[kRegisterTables * kNumBuckets + kBucketRoom] = {};
+  std::vector<std::uint8_t> buckets_;  // of those in the view; likewise
   std::uint32_t first_cells_[kRegisterTables] = {};
   std::uint64_t encode_rows_[kRegisterTables] = {};
   std::int32_t modes_[kRegisterTables] = {};

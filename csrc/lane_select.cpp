@@ -15,6 +15,7 @@ TableSelector::TableSelector(const LaneTable& table) : table_(table), all_(table
   if (table.num_tables() <= kRegisterTables) return;
   number_of_.assign(table.num_tables(), kNone);
   chosen_.reserve(kRegisterTables);
+  buckets_.resize(kRegisterTables * kNumBuckets + kBucketRoom);
 }
 
 void TableSelector::clear() {
@@ -27,7 +28,7 @@ bool TableSelector::add(std::uint16_t index) {
   if (number == kRegisterTables || !table_.put_registers(index, number, registers_)) return false;
   number_of_[index] = static_cast<std::uint16_t>(number);
   chosen_.push_back(index);
-  std::copy_n(all_.buckets + index * kNumBuckets, kNumBuckets, buckets_ + number * kNumBuckets);
+  std::copy_n(all_.buckets + index * kNumBuckets, kNumBuckets, buckets_.data() + number * kNumBuckets);
   first_cells_[number] = all_.first_cells[index];
   encode_rows_[number] = all_.encode_rows[index];
   modes_[number] = all_.modes[index];
@@ -57,8 +58,8 @@ void TableSelector::select(std::uint16_t* const* blocks, const std::size_t* coun
       }
     return true;
   };
-  view_ = {registers_,   buckets_,   first_cells_,      all_.cells,
-           encode_rows_, all_.steps, all_.packed_steps, modes_};
+  view_ = {registers_,   buckets_.data(), first_cells_,      all_.cells,
+           encode_rows_, all_.steps,      all_.packed_steps, modes_};
   if (rename_all()) return;
   clear();
   if (rename_all()) return;

@@ -106,18 +106,20 @@ def decode_batch(
 ) -> list[Any]:
     """Inverse of :func:`encode_batch`; every item as by :func:`decode`, in one list. ``outs`` must not overlap."""
     _check(table, threads)
+    if not len(data) == len(indexes) == len(data if outs is None else outs):
+        counts = f"{len(data)}, {len(indexes)} and {'no outs' if outs is None else len(outs)}"
+        raise ValueError(f"there must be as many data as indexes and outs, got {counts}")
+    views = [as_bytes(stream) for stream in data]
     selected = [as_integers(item, "indexes") for item in indexes]
     if outs is None:
         outs = [np.empty(item.shape, dtype=np.int32) for item in selected]
-    if not len(data) == len(selected) == len(outs):
-        counts = f"{len(data)}, {len(selected)} and {len(outs)}"
-        raise ValueError(f"there must be as many data as indexes and outs, got {counts}")
-    items = []
-    for stream, index, out in zip(data, selected, outs, strict=True):
-        view = np.frombuffer(as_bytes(stream), dtype=np.uint8)
-        target = as_output(out, index.shape)
-        if np.may_share_memory(target, view):
-            raise ValueError("out must not share memory with data")
-        items.append((view, index.copy() if np.may_share_memory(target, index) else index, target))
-    _core.rans_decode(items, table._core, threads)
+        targets = outs
+    else:
+        targets = [as_output(out, item.shape) for out, item in zip(outs, selected, strict=True)]
+        for i, (view, target) in enumerate(zip(views, targets, strict=True)):
+            if np.may_share_memory(target, np.frombuffer(view, dtype=np.uint8)):
+                raise ValueError("out must not share memory with data")
+            if np.may_share_memory(target, selected[i]):
+                selected[i] = selected[i].copy()
+    _core.rans_decode(list(zip(views, selected, targets, strict=True)), table._core, threads)
     return list(outs)

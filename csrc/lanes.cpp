@@ -18,15 +18,18 @@ struct Work {
   std::vector<std::size_t> first_of_task;  // and one beyond the last
 };
 
-/// Run jobs in groups of neighbours where that leaves enough for every thread; a group hides latency.
+/// Run jobs in groups of neighbours, which hide each other's latency: as many for every thread, as even as
+/// can be.
 template <class Job, class Code>
 void run_jobs(std::vector<Job>& jobs, std::size_t num_threads, Code&& code) {
-  const std::size_t group = std::clamp<std::size_t>(jobs.size() / num_threads, 1, kMaxRuns);
-  run_parallel((jobs.size() + group - 1) / group, num_threads, [&](std::size_t i) {
-    Job* first = jobs.data() + group * i;
-    const std::size_t count = std::min(group, jobs.size() - group * i);
+  const std::size_t threads = std::min(num_threads, std::max<std::size_t>(1, jobs.size()));
+  const std::size_t least = (jobs.size() + kMaxRuns - 1) / kMaxRuns;
+  const std::size_t num_groups = std::min(jobs.size(), (least + threads - 1) / threads * threads);
+  run_parallel(num_groups, threads, [&](std::size_t i) {
+    const LaneRange group = chunk_range(i, num_groups, jobs.size());
+    Job* first = jobs.data() + group.first;
     try {
-      code(first, static_cast<int>(count));
+      code(first, static_cast<int>(group.size));
     } catch (const std::bad_alloc&) {
       first->result = {Status::kNoMemory, 0};
     }

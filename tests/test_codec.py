@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from scalecodec import codec, container, image
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.models import create, save_weights
+from scalecodec.streams import LANES, RANS64
 
 from .codec_kit import picture, small_model
 
@@ -138,6 +140,22 @@ def test_a_gain_is_taken_to_the_nearest_of_the_table(model):
         for factor in (0.996, 1, 1.004):
             assert gain_index(codec.encode(samples, model, gain=GAIN_TABLE[index] * factor)) == index
     assert codec.encode(samples, model, gain=1) == codec.encode(samples, model, gain=1.0)
+
+
+def test_files_of_rans64_streams_still_decode(model, monkeypatch):
+    """What codec.encode wrote before the lane stream: the same latents, so the same pixels."""
+    samples = picture(257, 130)
+    blob = codec.encode(samples, model, gain=0.5)
+    encode_tile = model.encode_tile
+    monkeypatch.setattr(model, "encode_tile", lambda *some: encode_tile(*some, RANS64))
+    written = container.unpack(codec.encode(samples, model, gain=0.5))
+    older = container.pack(replace(written.header, stream=RANS64), written.layers, written.ancillary)
+    assert container.unpack(blob).header.stream is LANES
+    assert older != blob
+    np.testing.assert_array_equal(codec.decode(older, model=model), codec.decode(blob, model=model))
+    mislabelled = container.pack(written.header, written.layers, written.ancillary)
+    with pytest.raises(BitstreamError):
+        codec.decode(mislabelled, model=model)
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -1,4 +1,6 @@
 /// One symbol of the lane stream at a time: the arithmetic that defines the format (FORMAT.md, section 5.2).
+/// Internal linkage on purpose: kernel sets compile it for their instructions, and the copies must not be
+/// merged.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +9,8 @@
 #include "lane_kernels.hpp"
 
 namespace scalecodec {
+
+namespace {
 
 constexpr std::uint32_t kLaneStateLow = 1u << 16;
 constexpr std::size_t kLaneWordBytes = 2;
@@ -26,6 +30,10 @@ inline void store_lane_word(std::uint8_t* to, std::uint32_t word) {
 #endif
 }
 
+inline std::uint32_t place_in(const LaneCell& cell, std::uint32_t slot) {
+  return (slot + cell.minus_start) & 0xffff;
+}
+
 /// Take a symbol of cell `cell` out of the state, `within` the slot's place in it. Returns its distance from
 /// the mode.
 inline std::int32_t take_from(const LaneCell& cell, std::uint32_t within, std::uint32_t& x) {
@@ -39,9 +47,8 @@ inline std::int32_t take_symbol(const LaneView& view, std::size_t index, std::ui
   const std::uint32_t slot = x & (kNumSlots - 1);
   const LaneCell* at =
       view.cells + view.first_cells[index] + view.buckets[index * kNumBuckets + (slot >> kBucketBits)];
-  const auto place = [slot](const LaneCell& cell) { return (slot + cell.minus_start) & 0xffff; };
-  while (place(*at) >= std::uint32_t{at->freq} << at->raw_bits) ++at;
-  return take_from(*at, place(*at), x);
+  while (place_in(*at, slot) >= std::uint32_t{at->freq} << at->raw_bits) ++at;
+  return take_from(*at, place_in(*at, slot), x);
 }
 
 /// The same for a single state: most symbols are in their table's first cell, and predicting that keeps the
@@ -84,5 +91,7 @@ inline std::uint32_t put_symbol(std::uint32_t x, const LocatedStep& at) {
   const std::uint32_t quotient = static_cast<std::uint32_t>(x * at.step->multiplier >> 47);
   return (x << at.raw_bits) + (at.step->start + at.raw) + quotient * at.step->complement;
 }
+
+}  // namespace
 
 }  // namespace scalecodec

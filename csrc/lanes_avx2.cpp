@@ -1,7 +1,7 @@
 /// AVX2 kernels of the lane stream: 32 lanes in four registers of 32-bit states.
 ///
 /// Thresholds of 8 lanes come with two gathers; the symbols beyond them, few in usual latents, are looked up
-/// one at a time. Encoding is the scalar set's: without compression of words and masked moves AVX2 gains
+/// one at a time. Encoding goes one lane at a time: without compression of words and masked moves AVX2 gains
 /// nothing on it.
 #include "lane_kernels.hpp"
 
@@ -11,13 +11,13 @@
 
 #include <algorithm>
 #include <array>
-
-#include "lane_step.hpp"
+#include <cstring>
 
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,popcnt")
 
 #include "lane_blocks.hpp"
+#include "lane_turns.hpp"
 
 namespace scalecodec {
 
@@ -158,13 +158,14 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
 }
 
 void decode(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes) {
-  if (num_lanes != kLanes || !view.registers) return kScalarLanes.decode(view, runs, count, num_lanes);
-  for (; count >= 2; count -= 2, runs += 2) decode_runs<2>(view, runs);
-  if (count) decode_runs<1>(view, runs);
+  const bool by_gathers = num_lanes == kLanes && view.registers;
+  for (; by_gathers && count >= 2; count -= 2, runs += 2) decode_runs<2>(view, runs);
+  for (int i = 0; i < count; ++i)
+    by_gathers ? decode_runs<1>(view, runs + i) : decode_one_by_one(view, runs[i], num_lanes);
 }
 
 void encode(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes) {
-  kScalarLanes.encode(view, runs, count, num_lanes);
+  for (int i = 0; i < count; ++i) encode_one_by_one(view, runs[i], num_lanes);
 }
 
 }  // namespace

@@ -13,12 +13,13 @@
 #include <immintrin.h>
 
 #include <algorithm>
-
-#include "lane_step.hpp"
+#include <cstring>
 
 // Functions only: lambdas do not inherit the region's target.
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2,bmi,bmi2,popcnt")
+
+#include "lane_turns.hpp"
 
 namespace scalecodec {
 

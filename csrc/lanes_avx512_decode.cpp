@@ -195,7 +195,8 @@ void decode_runs(const LaneView view, LaneDecodeRun* runs) {
 }  // namespace
 
 void decode_avx512(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes) {
-  if (num_lanes != kLanes) return kScalarLanes.decode(view, runs, count, num_lanes);
+  for (int i = 0; i < count && num_lanes != kLanes; ++i) decode_one_by_one(view, runs[i], num_lanes);
+  if (num_lanes != kLanes) return;
   switch (count) {
     case 1:
       return view.registers ? decode_runs<1, true>(view, runs) : decode_runs<1, false>(view, runs);

@@ -169,7 +169,8 @@ void encode_runs(const LaneView view, LaneEncodeRun* runs) {
 }  // namespace
 
 void encode_avx512(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes) {
-  if (num_lanes != kLanes) return kScalarLanes.encode(view, runs, count, num_lanes);
+  for (int i = 0; i < count && num_lanes != kLanes; ++i) encode_one_by_one(view, runs[i], num_lanes);
+  if (num_lanes != kLanes) return;
   // Two at a time: more states than that spill, which costs more than it hides.
   for (; count >= 2; count -= 2, runs += 2)
     view.registers ? encode_runs<2, true>(view, runs) : encode_runs<2, false>(view, runs);

@@ -1,4 +1,4 @@
-"""Run every case of bad_inputs.py and bad_arrays.py in a forked child and print its outcome as one line of JSON."""
+"""Run every case of bad_inputs.py and its like in a forked child and print its outcome as one line of JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import bad_arrays  # noqa: F401  registers its cases
+import bad_lanes  # noqa: F401
 from bad_inputs import CASES, DOORS, valid
 
 TIME_LIMIT = 10.0  # seconds; an ordinary case takes milliseconds

@@ -1,21 +1,18 @@
-"""Write the golden folder rans64_v1 with CompressAI's own coder: `python tests/golden/make_rans64.py`, by hand, once.
+"""Write the golden folder rans64_v1 with CompressAI's own coder: `python -m tests.golden.make_rans64`, by hand, once.
 
 Golden files only ever grow: the folder must not exist yet, and a change of format gets a new folder.
-- `tables_NAME.npy` int32: number of tables T, T cdf lengths, T offsets, then the rows without padding
-- `symbols.npy` int32, `indexes.npy` uint16: all streams one after another, cut by `first` and `count` of the manifest
-- `NAME.rans64`: the stream as CompressAI returned it
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+
+from .folder import Tables, Written, write
 
 FOLDER = Path(__file__).with_name("rans64_v1")
 VERSION = "1.2.8"
@@ -27,22 +24,6 @@ SCALES = {
     "mix": ((0.7, 0.11, 0.5), (0.3, 0.5, 256)),
     "wide": ((1.0, 0.11, 256),),
 }
-
-
-class Tables:
-    """Rows of a table set, in the three lists that CompressAI takes."""
-
-    def __init__(self, rows, offsets):
-        self.rows = [[int(c) for c in row] for row in rows]
-        self.lengths = [len(row) for row in self.rows]
-        self.offsets = [int(offset) for offset in offsets]
-
-    def lists(self):
-        return self.rows, self.lengths, self.offsets
-
-    def array(self):
-        flat = [entry for row in self.rows for entry in row]
-        return np.array([len(self.rows), *self.lengths, *self.offsets, *flat], dtype="<i4")
 
 
 def gaussian_tables(scales):
@@ -104,13 +85,21 @@ def all_streams(rng, tables, scales):
         yield f"{name}_{count}", name, draw_inside(rng, tables[name], indexes), indexes
 
 
+def coded(tables, streams):
+    from compressai.ans import RansDecoder, RansEncoder
+
+    for name, table, symbols, indexes in streams:
+        symbols, indexes = symbols.astype("<i4"), indexes.astype("<u2")
+        lists = tables[table].lists()
+        data = RansEncoder().encode_with_indexes(symbols.tolist(), indexes.tolist(), *lists)
+        if RansDecoder().decode_with_indexes(data, indexes.tolist(), *lists) != symbols.tolist():
+            sys.exit(f"{name}: CompressAI does not decode its own stream")
+        yield Written(name, table, symbols, indexes, data)
+
+
 def main():
-    if FOLDER.exists():
-        sys.exit(f"{FOLDER} exists: golden files are never written again, a new format gets a new folder")
     warnings.simplefilter("ignore")
     from importlib.metadata import version
-
-    from compressai.ans import RansDecoder, RansEncoder
 
     if version("compressai") != VERSION:
         sys.exit(f"needs CompressAI {VERSION}, found {version('compressai')}")
@@ -127,31 +116,8 @@ def main():
         "t320": Tables([random_row(rng, n) for n in rng.integers(2, 200, 320)], rng.integers(-300, 300, 320)),
         "flat3133": Tables([random_row(rng, 3132)], [-1566]),
     }
-    FOLDER.mkdir()
-    files, streams, symbols_all, indexes_all, first = {}, [], [], [], 0
-    for name, table, symbols, indexes in all_streams(rng, tables, scales):
-        symbols, indexes = symbols.astype("<i4"), indexes.astype("<u2")
-        lists = tables[table].lists()
-        data = RansEncoder().encode_with_indexes(symbols.tolist(), indexes.tolist(), *lists)
-        if RansDecoder().decode_with_indexes(data, indexes.tolist(), *lists) != symbols.tolist():
-            sys.exit(f"{name}: CompressAI does not decode its own stream")
-        (FOLDER / f"{name}.rans64").write_bytes(data)
-        digest = hashlib.sha256(symbols.tobytes()).hexdigest()
-        streams.append({"name": name, "table": table, "first": first, "count": len(symbols), "symbols_sha256": digest})
-        symbols_all.append(symbols)
-        indexes_all.append(indexes)
-        first += len(symbols)
-    for name, array in {
-        "symbols.npy": np.concatenate(symbols_all),
-        "indexes.npy": np.concatenate(indexes_all),
-        **{f"tables_{name}.npy": table.array() for name, table in tables.items()},
-    }.items():
-        np.save(FOLDER / name, array, allow_pickle=False)
-    for path in sorted(FOLDER.iterdir()):
-        files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    manifest = {"writer": f"CompressAI {VERSION}", "precision": 16, "files": files, "streams": streams}
-    (FOLDER / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    sys.stdout.write(f"{len(streams)} streams, {sum(p.stat().st_size for p in FOLDER.iterdir())} bytes in {FOLDER}\n")
+    streams = coded(tables, all_streams(rng, tables, scales))
+    write(FOLDER, f"CompressAI {VERSION}", "rans64", tables, streams, packed=False)
 
 
 if __name__ == "__main__":

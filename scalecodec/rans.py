@@ -106,8 +106,9 @@ def decode_batch(
 ) -> list[Any]:
     """Inverse of :func:`encode_batch`; every item as by :func:`decode`, in one list. ``outs`` must not overlap."""
     _check(table, threads)
-    if not len(data) == len(indexes) == len(data if outs is None else outs):
-        counts = f"{len(data)}, {len(indexes)} and {'no outs' if outs is None else len(outs)}"
+    num_outs = len(indexes) if outs is None else len(outs)
+    if not len(data) == len(indexes) == num_outs:
+        counts = f"{len(data)}, {len(indexes)} and {num_outs}"
         raise ValueError(f"there must be as many data as indexes and outs, got {counts}")
     views = [as_bytes(stream) for stream in data]
     selected = [as_integers(item, "indexes") for item in indexes]

@@ -18,17 +18,17 @@ bool has_avx2() {
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vbmi2");
+         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
 }
 #endif
 
 // Best first. The last defines the format and runs everywhere.
 const KernelSet kKernelSets[] = {
 #if defined(__x86_64__) && defined(__GNUC__)
-    {"avx512", has_avx512, &kAvx512Lanes},
-    {"avx2", has_avx2, &kAvx2Lanes},
+    {"avx512", has_avx512, &kAvx512Lanes, {&kAvx512Indexes, &kAvx2Symbols}},
+    {"avx2", has_avx2, &kAvx2Lanes, {&kAvx2Indexes, &kAvx2Symbols}},
 #endif
-    {"scalar", [] { return true; }, &kScalarLanes},
+    {"scalar", [] { return true; }, &kScalarLanes, {&kScalarIndexes, &kScalarSymbols}},
 };
 
 std::atomic<const KernelSet*> forced{nullptr};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lane_kernels.hpp"
+#include "quantize_kernels.hpp"
 
 namespace scalecodec {
 
@@ -13,6 +14,7 @@ struct KernelSet {
   const char* name;
   bool (*runs_here)();
   const LaneKernels* lanes;
+  QuantizeKernels quantize;
 };
 
 /// The set in use: the forced one, else the best that this machine can run.

@@ -1,7 +1,7 @@
-/// The Python door of the core: array checks, GIL release, statuses to exceptions. The only file that sees
-/// pybind11.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
+/// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization has a file of
+/// its own.
+#include "module.hpp"
+
 #include <pybind11/stl.h>
 
 #include <memory>
@@ -70,9 +70,13 @@ using Float32Array = py::array_t<float, kContiguous>;
   throw py::error_already_set();
 }
 
-void check(const Result& result) {
+}  // namespace
+
+void scalecodec::check(const Result& result) {
   if (!result.ok()) raise(result);
 }
+
+namespace {
 
 std::string element_text(const py::array& array, std::size_t element) {
   return py::str(array.attr("reshape")(-1)[py::int_(element)]).cast<std::string>() + " (element " +
@@ -109,10 +113,17 @@ IntegerType integer_type(const py::array& array, const char* name) {
   }
 }
 
-/// Requires: C-contiguous, aligned, native byte order (scalecodec/arrays.py sees to it).
-IntegerSource source(const py::array& array, const char* name) {
+}  // namespace
+
+IntegerSource scalecodec::source(const py::array& array, const char* name) {
   return {array.data(), integer_type(array, name), static_cast<std::size_t>(array.size())};
 }
+
+IntegerSink scalecodec::sink(py::array& array, const char* name) {
+  return {array.mutable_data(), integer_type(array, name), static_cast<std::size_t>(array.size())};
+}
+
+namespace {
 
 /// The raw bytes of any C-contiguous buffer, without a copy.
 class ByteView {
@@ -189,7 +200,7 @@ class StreamDecoder {
 
   void decode(const py::array& indexes, const CdfTable& table, py::array out) {
     const IntegerSource from = source(indexes, "indexes");
-    const IntegerSink to{out.mutable_data(), integer_type(out, "out"), static_cast<std::size_t>(out.size())};
+    const IntegerSink to = sink(out, "out");
     if (from.size != to.size) throw py::value_error("out and indexes must have one size");
     Result result;
     {
@@ -243,7 +254,7 @@ void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, st
   for (auto [data, indexes, out] : items) {
     views.emplace_back(data);
     const IntegerSource from = source(indexes, "indexes");
-    const IntegerSink to{out.mutable_data(), integer_type(out, "out"), static_cast<std::size_t>(out.size())};
+    const IntegerSink to = sink(out, "out");
     if (from.size != to.size) throw py::value_error("out and indexes must have one size");
     tasks.push_back({views.back().data(), views.back().size(), from, to, {}});
   }
@@ -280,6 +291,8 @@ PYBIND11_MODULE(_core, module) {
 
   module.def("rans_encode", &rans_encode, py::arg("items"), py::arg("table"), py::arg("threads"));
   module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
+
+  bind_quantize(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
 

@@ -19,10 +19,12 @@ enum class Status {
   kPmfValue,
   kPmfZero,
   kPmfLength,
-  // The caller's symbols and indexes.
+  // The caller's symbols, indexes, latents and scales.
   kSymbolRange,
   kIndexRange,
   kOutputRange,
+  kLatentRange,
+  kScaleOrder,
   kNoMemory,
   // Streams.
   kStreamLength,
@@ -71,6 +73,10 @@ inline const char* message(Status status) {
       return "indexes must lie in [0, num_tables)";
     case Status::kOutputRange:
       return "the dtype of out cannot hold the decoded symbol";
+    case Status::kLatentRange:
+      return "latents must be finite and round to the dtype of the symbols";
+    case Status::kScaleOrder:
+      return "scale_table must ascend, without NaN";
     case Status::kNoMemory:
       return "out of memory";
     case Status::kStreamLength:

@@ -20,6 +20,19 @@ def rans_encode(
 def rans_decode(
     items: Sequence[tuple[Buffer, NDArray[np.integer], NDArray[np.integer]]], table: Table, threads: int
 ) -> None: ...
+def quantize(
+    symbol_half: tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.integer]] | None,
+    index_half: tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.integer]] | None,
+    gain: float,
+    threads: int,
+) -> None: ...
+def dequantize(
+    symbols: NDArray[np.integer],
+    mean: NDArray[np.float32] | None,
+    gain: float,
+    latent: NDArray[np.float32],
+    threads: int,
+) -> None: ...
 def crc32c(data: Buffer, value: int = 0) -> int: ...
 def available_backends() -> list[str]: ...
 def active_backend() -> str: ...

@@ -40,6 +40,11 @@ def as_integers(value: IntegerArray, name: str) -> NDArray[np.integer]:
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
 
+def as_floats(tensor: Any) -> NDArray[np.float32]:
+    """A dense CPU tensor of float32 as a C-contiguous, aligned array; copied only where it is not that yet."""
+    return np.require(tensor.detach().contiguous().numpy(), None, ["C", "A"])
+
+
 def as_output(value: IntegerArray, shape: tuple[int, ...]) -> NDArray[np.integer]:
     """``out``, checked to be a writable, C-contiguous integer array of ``shape``: the caller's very memory."""
     array = as_array(value, "out")

@@ -1,13 +1,26 @@
-"""Quantization doors: latents to integer symbols, scales to table indexes."""
+"""Quantization doors: latents to integer symbols and back, scales to table indexes.
+
+Dense CPU tensors of float32 go through the compiled core, in one pass; all others through torch, which gives the same
+results in several. The order of operations is fixed, each rounded to float32: ``round((latent - mean) * gain)``,
+``max(scale * gain, scale_bound)`` and ``symbols / gain + mean``. A gain that is not 1 is rounded to float32 first.
+"""
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_INT32_LIMIT = 2.0**31
+from . import _core
+from .arrays import as_floats
+
+MAX_THREADS = 256
+_FLOAT32_RANGE = (2.0**-126, 2.0**127)
+_SYMBOL_BITS = {torch.int8: 8, torch.int16: 16, torch.int32: 32}
+_INDEX_TABLES = {torch.uint8: 2**8, torch.uint16: 2**16, torch.int32: 2**31 - 1}
 
 
 class _RoundStraightThrough(torch.autograd.Function):
@@ -25,33 +38,234 @@ def round_ste(x: Tensor) -> Tensor:
     return _RoundStraightThrough.apply(x)
 
 
-def to_symbols(x: Tensor) -> Tensor:
-    """``round(x)``, half to even, as int32 of the same shape.
+def _check_gain_and_threads(gain: float, threads: int) -> None:
+    low, high = _FLOAT32_RANGE
+    if isinstance(gain, bool) or not isinstance(gain, Real) or not low <= gain <= high:
+        raise ValueError(f"gain must be a number in [2**-126, 2**127], got {gain!r}")
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads must be an int in [1, {MAX_THREADS}], got {threads!r}")
+
+
+def _suits_core(*tensors: Tensor | None) -> bool:
+    return all(
+        t is None or (t.dtype is torch.float32 and t.device.type == "cpu" and t.layout is torch.strided)
+        for t in tensors
+    )
+
+
+def _refuse(values: Tensor, bad: Tensor, dtype: torch.dtype) -> None:
+    where = int(bad.flatten().nonzero()[0, 0])
+    name, limit = str(dtype).removeprefix("torch."), f"2**{_SYMBOL_BITS[dtype] - 1}"
+    value = float(values.flatten()[where])
+    raise ValueError(
+        f"latents must be finite and round to {name}, in [-{limit}, {limit}), got {value} (element {where})"
+    )
+
+
+def _symbols_by_torch(latent: Tensor, gain: float, dtype: torch.dtype) -> Tensor:
+    values = latent if gain == 1 else latent * gain
+    # In float16 the limit itself would become an infinity.
+    rounded = torch.round(values.float() if values.dtype is torch.float16 else values)
+    limit = 2.0 ** (_SYMBOL_BITS[dtype] - 1)
+    fits = (rounded >= -limit) & (rounded < limit)
+    if not bool(fits.all()):
+        _refuse(values, ~fits, dtype)
+    return rounded.to(dtype)
+
+
+def _prepare_latent(latent: Tensor, mean: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Both in one dtype and shape; a mean that has to be spread is taken off at once."""
+    if dtype not in _SYMBOL_BITS:
+        raise TypeError(f"symbols must be int8, int16 or int32, got {dtype}")
+    latent = latent.detach()
+    if mean is None:
+        return latent, None
+    mean = mean.detach()
+    if len(mean.shape) > len(latent.shape) or not all(
+        n in (1, m) for n, m in zip(mean.shape[::-1], latent.shape[::-1], strict=False)
+    ):
+        raise ValueError(f"mean of shape {tuple(mean.shape)} does not fit latents of {tuple(latent.shape)}")
+    if mean.shape != latent.shape or not _suits_core(latent, mean):
+        return latent - mean, None
+    return latent, mean
+
+
+def to_symbols(
+    latent: Tensor,
+    mean: Tensor | None = None,
+    *,
+    gain: float = 1.0,
+    dtype: torch.dtype = torch.int32,
+    threads: int = 1,
+) -> Tensor:
+    """``round((latent - mean) * gain)``, half to even.
+
+    Parameters
+    ----------
+    latent : float tensor, any shape
+    mean : float tensor that broadcasts to ``latent``; 0 by default
+    gain : number in [2**-126, 2**127], 1 / step
+    dtype : torch.int8, torch.int16 or torch.int32
+    threads : how many may work at once on the CPU, 1 to 256; the result does not depend on it
+
+    Returns
+    -------
+    Tensor of ``dtype``, of the shape and on the device of ``latent``. The GIL is released meanwhile.
 
     Raises
     ------
     ValueError
-        A value is not finite or rounds beyond int32: no stream could carry it.
+        A value is not finite or rounds beyond ``dtype``: no stream could carry it. The first such element is named.
     """
-    # In float16 the limit itself would become an infinity.
-    rounded = torch.round(x.float() if x.dtype is torch.float16 else x)
-    if not bool(((rounded >= -_INT32_LIMIT) & (rounded < _INT32_LIMIT)).all()):
-        raise ValueError("latents must be finite and round to int32, got a NaN or a value outside [-2**31, 2**31)")
-    return rounded.to(torch.int32)
+    _check_gain_and_threads(gain, threads)
+    latent, mean = _prepare_latent(latent, mean, dtype)
+    if not _suits_core(latent, mean):
+        return _symbols_by_torch(latent, gain, dtype)
+    symbols = torch.empty(latent.shape, dtype=dtype)
+    means = None if mean is None else as_floats(mean)
+    _core.quantize((as_floats(latent), means, symbols.numpy()), None, gain, threads)
+    return symbols
 
 
-def build_indexes(scale: Tensor, scale_table: Tensor) -> Tensor:
+def _check_scales(scale_table: Tensor, scale_bound: float | Tensor | None, dtype: torch.dtype) -> None:
+    if dtype not in _INDEX_TABLES:
+        raise TypeError(f"indexes must be uint8, uint16 or int32, got {dtype}")
+    if scale_table.dim() != 1 or scale_table.numel() == 0:
+        raise ValueError(f"scale_table must be 1-D and not empty, got shape {tuple(scale_table.shape)}")
+    if len(scale_table) > _INDEX_TABLES[dtype]:
+        raise ValueError(f"indexes of {dtype} name at most {_INDEX_TABLES[dtype]} tables, got {len(scale_table)}")
+    if isinstance(scale_bound, Tensor) and scale_bound.numel() != 1:
+        raise ValueError(f"scale_bound must be one number, got shape {tuple(scale_bound.shape)}")
+
+
+def _indexes_by_torch(
+    scale: Tensor, scale_table: Tensor, gain: float, scale_bound: float | Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    scale = scale.detach() if gain == 1 else scale.detach() * gain
+    if scale_bound is not None:
+        bound = scale_bound if isinstance(scale_bound, Tensor) else torch.tensor([scale_bound], dtype=torch.float32)
+        scale = torch.max(scale, bound.to(scale.device))
+    return torch.bucketize(scale.contiguous(), scale_table[:-1].contiguous(), out_int32=True).to(dtype)
+
+
+def _bound_of(scale_bound: float | Tensor | None) -> float:
+    bound = -math.inf if scale_bound is None else float(scale_bound)
+    if math.isnan(bound):
+        raise ValueError("scale_bound must not be NaN")
+    return bound
+
+
+def build_indexes(
+    scale: Tensor,
+    scale_table: Tensor,
+    *,
+    gain: float = 1.0,
+    scale_bound: float | Tensor | None = None,
+    dtype: torch.dtype = torch.int32,
+    threads: int = 1,
+) -> Tensor:
     """Index of the first table scale that is not below ``scale``, or of the last: CompressAI's ``build_indexes``.
 
     Parameters
     ----------
     scale : float tensor, any shape; NaN selects the last table
-    scale_table : float tensor [num_tables], ascending
+    scale_table : float tensor [num_tables], ascending (which is checked in the core only: elsewhere it would cost a
+        synchronization). Up to 64 scales are searched in registers.
+    gain : number in [2**-126, 2**127]; ``scale * gain`` is looked up
+    scale_bound : number, or tensor of one; a scaled scale below it counts as it. None: no bound
+    dtype : torch.uint8 (at most 256 tables), torch.uint16 (65536) or torch.int32
+    threads : how many may work at once on the CPU, 1 to 256; the result does not depend on it
 
     Returns
     -------
-    int32 tensor of the shape of ``scale``, in [0, num_tables)
+    Tensor of ``dtype``, of the shape and on the device of ``scale``, in [0, num_tables). The GIL is released meanwhile.
+
+    Raises
+    ------
+    ValueError
+        The table or the bound is not such.
     """
-    if scale_table.dim() != 1 or scale_table.numel() == 0:
-        raise ValueError(f"scale_table must be 1-D and not empty, got shape {tuple(scale_table.shape)}")
-    return torch.bucketize(scale.detach().contiguous(), scale_table[:-1].contiguous(), out_int32=True)
+    _check_gain_and_threads(gain, threads)
+    _check_scales(scale_table, scale_bound, dtype)
+    if not _suits_core(scale, scale_table):
+        return _indexes_by_torch(scale, scale_table, gain, scale_bound, dtype)
+    indexes = torch.empty(scale.shape, dtype=dtype)
+    index_half = (as_floats(scale), as_floats(scale_table), _bound_of(scale_bound), indexes.numpy())
+    _core.quantize(None, index_half, gain, threads)
+    return indexes
+
+
+def quantize_and_index(
+    latent: Tensor,
+    scale: Tensor,
+    scale_table: Tensor,
+    *,
+    mean: Tensor | None = None,
+    gain: float = 1.0,
+    scale_bound: float | Tensor | None = None,
+    symbol_dtype: torch.dtype = torch.int32,
+    index_dtype: torch.dtype = torch.int32,
+    threads: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """What an entropy coder is given: :func:`to_symbols` and :func:`build_indexes` in one pass.
+
+    Parameters
+    ----------
+    latent, scale : float tensors of one shape
+    scale_table, mean, gain, scale_bound, threads : as for :func:`to_symbols` and :func:`build_indexes`
+    symbol_dtype, index_dtype : their ``dtype``
+
+    Returns
+    -------
+    symbols, indexes : new tensors of the shape and on the device of ``latent``. The GIL is released meanwhile.
+
+    Raises
+    ------
+    ValueError
+        As from the two functions, or shapes differ.
+    """
+    _check_gain_and_threads(gain, threads)
+    _check_scales(scale_table, scale_bound, index_dtype)
+    if latent.shape != scale.shape:
+        raise ValueError(f"latent and scale must have one shape, got {tuple(latent.shape)} and {tuple(scale.shape)}")
+    latent, mean = _prepare_latent(latent, mean, symbol_dtype)
+    if not _suits_core(latent, mean, scale, scale_table):
+        symbols = to_symbols(latent, mean, gain=gain, dtype=symbol_dtype, threads=threads)
+        return symbols, build_indexes(
+            scale, scale_table, gain=gain, scale_bound=scale_bound, dtype=index_dtype, threads=threads
+        )
+    symbols, indexes = torch.empty(latent.shape, dtype=symbol_dtype), torch.empty(scale.shape, dtype=index_dtype)
+    means = None if mean is None else as_floats(mean)
+    index_half = (as_floats(scale), as_floats(scale_table), _bound_of(scale_bound), indexes.numpy())
+    _core.quantize((as_floats(latent), means, symbols.numpy()), index_half, gain, threads)
+    return symbols, indexes
+
+
+def dequantize(symbols: Tensor, mean: Tensor | None = None, *, gain: float = 1.0, threads: int = 1) -> Tensor:
+    """``symbols / gain + mean``, the decoder's inverse of :func:`to_symbols`.
+
+    Parameters
+    ----------
+    symbols : integer tensor, any shape
+    mean : float tensor that broadcasts to ``symbols``; 0 by default
+    gain : number in [2**-126, 2**127], 1 / step
+    threads : how many may work at once on the CPU, 1 to 256; the result does not depend on it
+
+    Returns
+    -------
+    New tensor of the dtype of ``mean`` (float32 without), of the shape and on the device of ``symbols``. Differentiable
+    with regard to ``mean``, by torch. The GIL is released meanwhile.
+    """
+    _check_gain_and_threads(gain, threads)
+    if symbols.is_floating_point() or symbols.is_complex() or symbols.dtype is torch.bool:
+        raise TypeError(f"symbols must have an integer dtype, got {symbols.dtype}")
+    whole = mean is None or (mean.shape == symbols.shape and not (mean.requires_grad and torch.is_grad_enabled()))
+    on_cpu = symbols.device.type == "cpu" and symbols.layout is torch.strided
+    if not (whole and on_cpu and symbols.dtype in _SYMBOL_BITS and _suits_core(mean)):
+        values = symbols.to(torch.float32 if mean is None else mean.dtype)
+        values = values if gain == 1 else values / gain
+        return values if mean is None else values + mean
+    latent = torch.empty(symbols.shape, dtype=torch.float32)
+    means = None if mean is None else as_floats(mean)
+    _core.dequantize(symbols.contiguous().numpy(), means, gain, latent.numpy(), threads)
+    return latent

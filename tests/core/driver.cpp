@@ -1,7 +1,7 @@
 /// The core's own driver, without Python: run it under AddressSanitizer and UndefinedBehaviorSanitizer.
 ///
 ///     flags="-std=c++17 -g -O1 -Icsrc -fsanitize=address,undefined -fno-sanitize-recover=all"
-///     c++ $flags tests/core/driver*.cpp $(ls csrc/*.cpp | grep -v module.cpp) -o driver && ./driver
+///     c++ $flags tests/core/driver*.cpp $(ls csrc/*.cpp | grep -v module) -o driver && ./driver
 #include "driver.hpp"
 
 #include <array>
@@ -146,7 +146,8 @@ void test_backends() {
   const std::vector<std::string> names = available_backends();
   if (!CHECK(!names.empty() && names.back() == "scalar")) return;
   CHECK(std::string(active_kernels().name) == names.front());
-  for (const std::string& name : names) CHECK(force_backend(name) && std::string(active_kernels().name) == name);
+  for (const std::string& name : names)
+    CHECK(force_backend(name) && std::string(active_kernels().name) == name);
   for (const char* name : {"no such set", "Scalar", "scalar ", "scala"}) CHECK(!force_backend(name));
   CHECK(std::string(active_kernels().name) == "scalar");
   CHECK(force_backend("") && std::string(active_kernels().name) == names.front());
@@ -188,6 +189,7 @@ int main() {
   driver::run("tables", driver::test_tables, random);
   driver::run("streams", driver::test_streams, random);
   driver::run("damage", driver::test_damage, random);
+  driver::run("quantization", driver::test_quantize, random);
   std::printf("%llu checks, %llu failed\n", static_cast<unsigned long long>(driver::num_checks),
               static_cast<unsigned long long>(driver::num_failures));
   return driver::num_failures != 0;

@@ -138,5 +138,6 @@ extern int allocations_until_failure;
 void test_tables(Random& random);
 void test_streams(Random& random);
 void test_damage(Random& random);
+void test_quantize(Random& random);
 
 }  // namespace driver

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = [path for path in (ROOT / "csrc").glob("*.cpp") if path.name != "module.cpp"]
+CORE = [path for path in (ROOT / "csrc").glob("*.cpp") if not path.name.startswith("module")]
 SOURCES = sorted([*(ROOT / "tests" / "core").glob("driver*.cpp"), *CORE])
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 BUILDS = {

@@ -1,6 +1,6 @@
 /// Fuzz target of the rans64 coder: tables, indexes and stream all come from the input.
 ///
-///     sources="tests/fuzz/rans64_decode.cpp $(ls csrc/*.cpp | grep -v module.cpp)"
+///     sources="tests/fuzz/rans64_decode.cpp $(ls csrc/*.cpp | grep -v module)"
 ///     flags="-std=c++17 -g -O1 -Icsrc -fno-sanitize-recover=all"
 ///     clang++ $flags -fsanitize=fuzzer,address,undefined $sources -o fuzz && ./fuzz
 ///     g++ $flags -fsanitize=address,undefined -DSCALECODEC_FUZZ_STANDALONE $sources -o fuzz

@@ -1,0 +1,22 @@
+/// What the files of the Python door share; only module*.cpp see pybind11.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include "integers.hpp"
+#include "status.hpp"
+
+namespace scalecodec {
+
+/// Raise what a failure calls for: BitstreamError, TableError, MemoryError, or ValueError.
+void check(const Result& result);
+
+/// Requires: C-contiguous, aligned, native byte order (scalecodec/arrays.py sees to it).
+IntegerSource source(const pybind11::array& array, const char* name);
+IntegerSink sink(pybind11::array& array, const char* name);
+
+/// The bindings of one subject each.
+void bind_quantize(pybind11::module_& module);
+
+}  // namespace scalecodec

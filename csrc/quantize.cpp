@@ -1,0 +1,165 @@
+/// Quantization over arrays: ranges for threads, blocks for kernels, and the search for the first bad latent.
+#include "quantize.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+#include <limits>
+#include <type_traits>
+
+#include "pool.hpp"
+#include "quantize_step.hpp"
+
+namespace scalecodec {
+
+namespace {
+
+constexpr std::size_t kQuantizeBlock = 4096;  // elements between two looks at whether all was well
+constexpr std::size_t kLeastRange = std::size_t{1}
+                                    << 15;  // of a thread: 10 us of work, several wake-ups' worth
+
+/// Bit 0 of `path`, of `num_bits`, as the highest.
+std::size_t reversed(std::size_t path, int num_bits) {
+  std::size_t result = 0;
+  for (int bit = 0; bit < num_bits; ++bit) result = result << 1 | (path >> bit & 1);
+  return result;
+}
+
+template <class Action>
+void with_symbol_type(IntegerType type, Action&& action) {
+  switch (type) {
+    case IntegerType::kInt8:
+      return action(static_cast<std::int8_t*>(nullptr));
+    case IntegerType::kInt16:
+      return action(static_cast<std::int16_t*>(nullptr));
+    default:
+      return action(static_cast<std::int32_t*>(nullptr));
+  }
+}
+
+template <class Action>
+void with_index_type(IntegerType type, Action&& action) {
+  switch (type) {
+    case IntegerType::kUint8:
+      return action(static_cast<std::uint8_t*>(nullptr));
+    case IntegerType::kUint16:
+      return action(static_cast<std::uint16_t*>(nullptr));
+    default:
+      return action(static_cast<std::int32_t*>(nullptr));
+  }
+}
+
+/// Call `action(first, last)` for even ranges of `size` elements; their inner bounds are multiples of a cache
+/// line's.
+template <class Action>
+void for_ranges(std::size_t size, std::size_t num_threads, const Action& action) {
+  const std::size_t count = std::max<std::size_t>(1, std::min(num_threads, size / kLeastRange));
+  const auto bound = [&](std::size_t i) { return i == count ? size : size / count * i / 64 * 64; };
+  run_parallel(count, count, [&](std::size_t i) { action(bound(i), bound(i + 1)); });
+}
+
+/// The first element of [first, last) that fits no `Symbol`, else `last`.
+template <class Symbol>
+std::size_t first_unfit(const QuantizeTask& task, std::size_t first, std::size_t last) {
+  for (; first < last; ++first) {
+    const float mean = task.mean ? task.mean[first] : 0.0f;
+    if (!fits_symbol<Symbol>(rounded_latent(task.latent[first], mean, task.gain))) break;
+  }
+  return first;
+}
+
+/// Quantize [first, last); returns the first element that fits no `Symbol`, else `last`.
+template <class Symbol>
+std::size_t quantize_block(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t first,
+                           std::size_t last) {
+  const auto kernel = std::get<SymbolKernel<Symbol>>(*kernels.symbols);
+  const bool all_fit = kernel(task.latent + first, task.mean ? task.mean + first : nullptr, task.gain,
+                              last - first, static_cast<Symbol*>(task.symbols.data) + first);
+  return all_fit ? last : first_unfit<Symbol>(task, first, last);
+}
+
+void index_block(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t first,
+                 std::size_t last) {
+  with_index_type(task.indexes.type, [&](auto* tag) {
+    using Index = std::remove_pointer_t<decltype(tag)>;
+    std::get<IndexKernel<Index>> (*kernels.indexes)(*task.search, task.scale + first, task.gain, last - first,
+                                                    static_cast<Index*>(task.indexes.data) + first);
+  });
+}
+
+/// Returns the first element of [first, last) that fits no symbol, else `task.size`.
+std::size_t quantize_range(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t first,
+                           std::size_t last) {
+  std::size_t unfit = task.size;
+  for (; first < last && unfit == task.size; first += kQuantizeBlock) {
+    const std::size_t end = std::min(first + kQuantizeBlock, last);
+    if (task.latent)
+      with_symbol_type(task.symbols.type, [&](auto* tag) {
+        const std::size_t stop =
+            quantize_block<std::remove_pointer_t<decltype(tag)>>(task, kernels, first, end);
+        if (stop < end) unfit = stop;
+      });
+    if (task.scale) index_block(task, kernels, first, end);
+  }
+  return unfit;
+}
+
+template <class Symbol>
+void dequantize_range(const Symbol* symbols, const float* mean, float gain, std::size_t count,
+                      float* latent) {
+  if (!mean) {
+    for (std::size_t i = 0; i < count; ++i) latent[i] = static_cast<float>(symbols[i]) / gain;
+  } else if (gain == 1.0f) {  // a division that changes nothing: spared
+    for (std::size_t i = 0; i < count; ++i) latent[i] = static_cast<float>(symbols[i]) + mean[i];
+  } else {
+    for (std::size_t i = 0; i < count; ++i) latent[i] = static_cast<float>(symbols[i]) / gain + mean[i];
+  }
+}
+
+}  // namespace
+
+Result prepare(const float* scale_table, std::size_t num_tables, float bound, ScaleSearch& search) {
+  for (std::size_t i = 0; i < num_tables; ++i)  // NaN is no scale either
+    if (!(scale_table[i > 0 ? i - 1 : 0] <= scale_table[i])) return {Status::kScaleOrder, i};
+  search.thresholds = scale_table;
+  search.last = static_cast<std::uint32_t>(num_tables - 1);
+  search.bound = bound;
+  if (search.last > kRegisterThresholds) return {};
+  std::fill(std::begin(search.sorted), std::end(search.sorted), std::numeric_limits<float>::infinity());
+  std::copy_n(scale_table, search.last, search.sorted);
+  search.tree[0] = 0;
+  for (int level = 0; level < 6; ++level) {
+    const std::size_t width = std::size_t{1} << level, step = 64 / width;
+    for (std::size_t path = 0; path < width; ++path)
+      search.tree[width + path] = search.sorted[reversed(path, level) * step + step / 2 - 1];
+  }
+  for (std::size_t path = 0; path < 64; ++path)
+    search.index_of_path[path] =
+        static_cast<std::uint8_t>(std::min<std::size_t>(reversed(path, 6), search.last));
+  return {};
+}
+
+Result quantize(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t num_threads) {
+  std::atomic<std::size_t> unfit{task.size};
+  for_ranges(task.size, num_threads, [&](std::size_t first, std::size_t last) {
+    const std::size_t mine = quantize_range(task, kernels, first, last);
+    std::size_t least = unfit.load();
+    while (mine < least && !unfit.compare_exchange_weak(least, mine)) {
+    }
+  });
+  if (unfit < task.size) return {Status::kLatentRange, unfit};
+  return {};
+}
+
+void dequantize(const IntegerSource& symbols, const float* mean, float gain, float* latent,
+                std::size_t num_threads) {
+  with_symbol_type(symbols.type, [&](auto* tag) {
+    using Symbol = std::remove_pointer_t<decltype(tag)>;
+    const auto* from = static_cast<const Symbol*>(symbols.data);
+    for_ranges(symbols.size, num_threads, [&](std::size_t first, std::size_t last) {
+      dequantize_range(from + first, mean ? mean + first : nullptr, gain, last - first, latent + first);
+    });
+  });
+}
+
+}  // namespace scalecodec

@@ -4,6 +4,7 @@
 /// one at a time. Encoding goes one lane at a time: without compression of words and masked moves AVX2 gains
 /// nothing on it.
 #include "lane_kernels.hpp"
+#include "target.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -13,8 +14,7 @@
 #include <array>
 #include <cstring>
 
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,popcnt")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX2)
 
 #include "lane_blocks.hpp"
 #include "lane_turns.hpp"
@@ -175,6 +175,6 @@ const LaneKernels kAvx2Lanes{decode, encode, blocks::narrow_indexes, blocks::to_
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 #endif

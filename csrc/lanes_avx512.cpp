@@ -1,10 +1,11 @@
 /// The AVX-512 kernel set of the lane stream, and its loads and stores of blocks.
 #include "lanes_avx512.hpp"
 
+#include "target.hpp"
+
 #if defined(__x86_64__) && defined(__GNUC__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2,bmi,bmi2,popcnt")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX512)
 
 #include "lane_blocks.hpp"
 
@@ -57,6 +58,6 @@ const LaneKernels kAvx512Lanes{decode_avx512, encode_avx512, narrow_indexes, to_
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 #endif

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "lane_kernels.hpp"
+#include "target.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -16,8 +17,7 @@
 #include <cstring>
 
 // Functions only: lambdas do not inherit the region's target.
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2,bmi,bmi2,popcnt")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX512)
 
 #include "lane_turns.hpp"
 
@@ -79,6 +79,6 @@ inline __m512i spread(__m512i old, __mmask32 lanes, __m512i places, int i, __m51
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 #endif

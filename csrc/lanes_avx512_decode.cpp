@@ -1,11 +1,11 @@
 /// Decoding of lanes with AVX-512: thresholds in registers, other lanes compressed, looked up with gathers,
 /// and spread back.
 #include "lanes_avx512.hpp"
+#include "target.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2,bmi,bmi2,popcnt")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX512)
 
 namespace scalecodec {
 
@@ -211,6 +211,6 @@ void decode_avx512(const LaneView& view, LaneDecodeRun* runs, int count, std::si
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 #endif

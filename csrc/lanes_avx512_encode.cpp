@@ -1,10 +1,10 @@
 /// Encoding of lanes with AVX-512: division by a reciprocal that is put right, words compressed.
 #include "lanes_avx512.hpp"
+#include "target.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2,bmi,bmi2,popcnt")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX512)
 
 namespace scalecodec {
 
@@ -179,6 +179,6 @@ void encode_avx512(const LaneView& view, LaneEncodeRun* runs, int count, std::si
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 #endif

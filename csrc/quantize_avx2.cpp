@@ -4,13 +4,13 @@
 /// of the last three levels do not wait for one another, and blends by the decisions choose among their
 /// results.
 #include "quantize_kernels.hpp"
+#include "target.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC target("avx2")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX2)
 
 namespace scalecodec {
 
@@ -143,7 +143,7 @@ bool quantize(const float* latent, const float* mean, float gain, std::size_t co
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 namespace scalecodec {
 

@@ -1,13 +1,13 @@
 /// AVX-512 kernels of quantization: a binary search of six permutations among up to 63 thresholds, all in
 /// registers. Latents are rounded by the AVX2 set: wider registers only wait longer for memory.
 #include "quantize_kernels.hpp"
+#include "target.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <immintrin.h>
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi")
+SCALECODEC_TARGET_BEGIN(SCALECODEC_AVX512)
 
 namespace scalecodec {
 
@@ -93,7 +93,7 @@ void build_indexes(const ScaleSearch& search, const float* scale, float gain, st
 
 }  // namespace scalecodec
 
-#pragma GCC pop_options
+SCALECODEC_TARGET_END
 
 namespace scalecodec {
 

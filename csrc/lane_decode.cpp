@@ -50,23 +50,25 @@ struct WordReader {
   }
 };
 
-/// One state on its own words: a chunk of one lane, or a tail. Reads none where none are left.
+/// One state on its own words: a chunk of one lane, or a tail.
 struct SingleDecoder {
   std::uint32_t x;
   const std::uint8_t* next;
   const std::uint8_t* end;
 
-  void decode(const LaneView& view, LaneBlock& block) {
+  /// Returns the number of symbols before the one for which a word is missing.
+  std::size_t decode(const LaneView& view, LaneBlock& block) {
     for (std::size_t i = 0; i < block.count; ++i) {
       block.distances[i] = static_cast<std::int16_t>(guess_symbol(view, block.indexes[i], x));
-      if (x < kLaneStateLow && next != end) {
-        x = x << 16 | load_lane_word(next);
-        next += kLaneWordBytes;
-      }
+      if (x >= kLaneStateLow) continue;
+      if (next == end) return i;
+      x = x << 16 | load_lane_word(next);
+      next += kLaneWordBytes;
     }
+    return block.count;
   }
 
-  bool is_done() const { return next == end && x == 1; }
+  bool is_done() const { return next == end && x == kLaneStateLow; }
 };
 
 /// A chunk while it is decoded.
@@ -85,6 +87,7 @@ class Chunk {
     return true;
   }
 
+  bool ok() const { return job_.result.ok(); }
   bool in_lanes() const { return head_.num_lanes > 1; }
   std::size_t num_lanes() const { return head_.num_lanes; }
   std::size_t num_left() const { return job_.range.size - head_.tail_size - done_; }
@@ -140,6 +143,7 @@ class Chunk {
     const std::uint8_t* words = seeds + 2 * kLaneWordBytes;
     SingleDecoder single{load_lane_word(seeds) | load_lane_word(seeds + kLaneWordBytes) << 16, words,
                          words + head_.tail_words * kLaneWordBytes};
+    if (single.x < kLaneStateLow) return fail(Status::kStreamEnd, 0);
     if (words_.next > (words_.is_copied ? words_.padded + words_.copied : words_.end))
       return fail(Status::kStreamShort, job_.range.size);
     // From here on `store` takes places in the chunk as they are: the tail closes its own hole.
@@ -190,7 +194,8 @@ class Chunk {
     for (done_ = part.first; done_ < end;) {
       if (!load(std::min(kLaneBlock, end - done_))) return false;
       select(selector);
-      single.decode(selector.view(), block_);
+      const std::size_t decoded = single.decode(selector.view(), block_);
+      if (decoded != block_.count) return fail(Status::kStreamShort, done_ + decoded);
       if (!store(selector.view())) return false;
     }
     return true;
@@ -246,33 +251,43 @@ class Chunk {
   LaneBlock block_;
 };
 
+/// Chunks that go in turns. One that fails drops out, and the others go on: what is reported of a stream must
+/// not depend on which chunks happened to go together.
+struct Group {
+  Chunk* chunks[kMaxRuns];
+  int count = 0;
+
+  void add(Chunk* chunk) { chunks[count++] = chunk; }
+
+  /// Keep those for which `action` is true.
+  template <class Action>
+  void keep_if(Action&& action) {
+    count = static_cast<int>(
+        std::remove_if(chunks, chunks + count, [&](Chunk* chunk) { return !action(*chunk); }) - chunks);
+  }
+};
+
 /// One block of each of these chunks, which have as many lanes.
-bool decode_block(Chunk* const* chunks, int count, TableSelector& selector, const LaneKernels& kernels) {
+void decode_block(Group& group, TableSelector& selector, const LaneKernels& kernels) {
+  group.keep_if([](Chunk& chunk) { return chunk.load_turns(); });
   std::uint16_t* indexes[kMaxRuns];
   std::size_t sizes[kMaxRuns];
-  for (int i = 0; i < count; ++i) {
-    if (!chunks[i]->load_turns()) return false;
-    indexes[i] = chunks[i]->block().indexes;
-    sizes[i] = chunks[i]->block().count;
+  for (int i = 0; i < group.count; ++i) {
+    indexes[i] = group.chunks[i]->block().indexes;
+    sizes[i] = group.chunks[i]->block().count;
   }
-  selector.select(indexes, sizes, count);
+  selector.select(indexes, sizes, group.count);
   for (;;) {
+    group.keep_if([](Chunk& chunk) { return chunk.run().turns == 0 || chunk.make_room(); });
+    Group busy = group;
+    busy.keep_if([](Chunk& chunk) { return chunk.run().turns > 0; });
+    if (busy.count == 0) break;
     LaneDecodeRun runs[kMaxRuns];
-    Chunk* active[kMaxRuns];
-    int num_active = 0;
-    for (int i = 0; i < count; ++i) {
-      if (chunks[i]->run().turns == 0) continue;
-      if (!chunks[i]->make_room()) return false;
-      active[num_active] = chunks[i];
-      runs[num_active++] = chunks[i]->run();
-    }
-    if (num_active == 0) break;
-    kernels.decode(selector.view(), runs, num_active, active[0]->num_lanes());
-    for (int i = 0; i < num_active; ++i) active[i]->run() = runs[i];
+    for (int i = 0; i < busy.count; ++i) runs[i] = busy.chunks[i]->run();
+    kernels.decode(selector.view(), runs, busy.count, busy.chunks[0]->num_lanes());
+    for (int i = 0; i < busy.count; ++i) busy.chunks[i]->run() = runs[i];
   }
-  for (int i = 0; i < count; ++i)
-    if (!chunks[i]->store_turns(selector.view())) return false;
-  return true;
+  group.keep_if([&](Chunk& chunk) { return chunk.store_turns(selector.view()); });
 }
 
 void decode_rest(Chunk& chunk, TableSelector& selector, const LaneKernels& kernels) {
@@ -280,10 +295,10 @@ void decode_rest(Chunk& chunk, TableSelector& selector, const LaneKernels& kerne
     chunk.decode_one_lane(selector);
     return;
   }
-  Chunk* const alone = &chunk;
-  while (chunk.num_left() >= chunk.num_lanes())
-    if (!decode_block(&alone, 1, selector, kernels)) return;
-  if (chunk.num_left() && !chunk.decode_short_turn(selector)) return;
+  Group alone;
+  alone.add(&chunk);
+  while (alone.count && chunk.num_left() >= chunk.num_lanes()) decode_block(alone, selector, kernels);
+  if (alone.count == 0 || (chunk.num_left() && !chunk.decode_short_turn(selector))) return;
   chunk.finish_lanes(selector);
 }
 
@@ -293,17 +308,16 @@ void decode_chunks(LaneDecodeJob* jobs, int count, const LaneTable& table, const
   TableSelector selector(table);
   std::vector<Chunk> chunks;
   chunks.reserve(static_cast<std::size_t>(count));
-  Chunk* in_turns[kMaxRuns];
-  int num_in_turns = 0;
+  Group group;
   for (int i = 0; i < count; ++i) {
     chunks.emplace_back(jobs[i], table, kernels);
-    if (!chunks.back().start()) return;
-    if (chunks.back().num_lanes() == kMaxLanes) in_turns[num_in_turns++] = &chunks.back();
+    if (chunks.back().start() && chunks.back().num_lanes() == kMaxLanes) group.add(&chunks.back());
   }
   const auto ready = [](const Chunk* chunk) { return chunk->num_left() >= kMaxLanes; };
-  while (num_in_turns > 1 && std::all_of(in_turns, in_turns + num_in_turns, ready))
-    if (!decode_block(in_turns, num_in_turns, selector, kernels)) return;
-  for (Chunk& chunk : chunks) decode_rest(chunk, selector, kernels);
+  while (group.count > 1 && std::all_of(group.chunks, group.chunks + group.count, ready))
+    decode_block(group, selector, kernels);
+  for (Chunk& chunk : chunks)
+    if (chunk.ok()) decode_rest(chunk, selector, kernels);
 }
 
 }  // namespace scalecodec

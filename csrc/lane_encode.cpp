@@ -41,6 +41,7 @@ class Chunk {
     head_.tail_size = 0;
   }
 
+  bool ok() const { return job_.result.ok(); }
   bool in_lanes() const { return head_.num_lanes > 1; }
   std::size_t num_lanes() const { return head_.num_lanes; }
   std::size_t num_left() const { return left_; }
@@ -49,7 +50,7 @@ class Chunk {
 
   /// The tail, which fills the states that the lanes start from.
   bool start_lanes(TableSelector& selector) {
-    std::uint32_t x = 1;
+    std::uint32_t x = kLaneStateLow;
     std::vector<std::uint32_t> words;
     const std::size_t most_words = head_.num_lanes - 2;
     const std::size_t most = std::min(kMaxTail, head_.tail_end);
@@ -124,7 +125,7 @@ class Chunk {
   }
 
   bool encode_one_lane(TableSelector& selector) {
-    head_.states[0] = 1;
+    head_.states[0] = kLaneStateLow;
     for (left_ = job_.range.size; left_ > 0; left_ -= block_.count) {
       const std::size_t count = std::min(kLaneBlock, left_);
       if (!load(left_ - count, count)) return false;
@@ -215,34 +216,37 @@ class Chunk {
   std::uint16_t escapes_[kLaneBlock];
 };
 
-/// One block of each of these chunks, which have as many lanes.
-bool encode_block(Chunk* const* chunks, int count, TableSelector& selector, const LaneKernels& kernels) {
+/// One block of each of these chunks, which have as many lanes; those that fail are left out of `chunks`, and
+/// the others go on: what is reported must not depend on which chunks happened to go together. Returns how
+/// many are left.
+int encode_block(Chunk** chunks, int count, TableSelector& selector, const LaneKernels& kernels) {
+  count = static_cast<int>(
+      std::remove_if(chunks, chunks + count, [](Chunk* chunk) { return !chunk->load_turns(); }) - chunks);
   std::uint16_t* indexes[kMaxRuns];
   std::size_t sizes[kMaxRuns];
+  LaneEncodeRun runs[kMaxRuns];
   for (int i = 0; i < count; ++i) {
-    if (!chunks[i]->load_turns()) return false;
     indexes[i] = chunks[i]->block().indexes;
     sizes[i] = chunks[i]->block().count;
+    runs[i] = chunks[i]->run();
   }
   selector.select(indexes, sizes, count);
-  LaneEncodeRun runs[kMaxRuns];
-  for (int i = 0; i < count; ++i) runs[i] = chunks[i]->run();
   // The chunks of a stream differ by a symbol at most, their blocks by a turn: that is left for one at a
   // time.
-  kernels.encode(selector.view(), runs, count, chunks[0]->num_lanes());
+  if (count) kernels.encode(selector.view(), runs, count, chunks[0]->num_lanes());
   for (int i = 0; i < count; ++i) {
     if (runs[i].turns) kernels.encode(selector.view(), runs + i, 1, chunks[i]->num_lanes());
     chunks[i]->run() = runs[i];
     chunks[i]->store_turns(selector.view());
   }
-  return true;
+  return count;
 }
 
 bool encode_rest(Chunk& chunk, TableSelector& selector, const LaneKernels& kernels) {
   if (!chunk.in_lanes()) return chunk.encode_one_lane(selector);
-  Chunk* const alone = &chunk;
+  Chunk* alone = &chunk;
   while (chunk.num_left() > 0)
-    if (!encode_block(&alone, 1, selector, kernels)) return false;
+    if (encode_block(&alone, 1, selector, kernels) == 0) return false;
   return true;
 }
 
@@ -260,16 +264,14 @@ void encode_chunks(LaneEncodeJob* jobs, int count, const LaneTable& table, const
   int num_in_turns = 0;
   for (int i = 0; i < count; ++i) {
     chunks.emplace_back(jobs[i], table, kernels);
-    if (!start(chunks.back(), selector)) return;
-    if (chunks.back().num_lanes() == kMaxLanes) in_turns[num_in_turns++] = &chunks.back();
+    if (start(chunks.back(), selector) && chunks.back().num_lanes() == kMaxLanes)
+      in_turns[num_in_turns++] = &chunks.back();
   }
   const auto ready = [](const Chunk* chunk) { return chunk->num_left() > 0; };
   while (num_in_turns > 1 && std::all_of(in_turns, in_turns + num_in_turns, ready))
-    if (!encode_block(in_turns, num_in_turns, selector, kernels)) return;
-  for (Chunk& chunk : chunks) {
-    if (!encode_rest(chunk, selector, kernels)) return;
-    chunk.finish();
-  }
+    num_in_turns = encode_block(in_turns, num_in_turns, selector, kernels);
+  for (Chunk& chunk : chunks)
+    if (chunk.ok() && encode_rest(chunk, selector, kernels)) chunk.finish();
 }
 
 }  // namespace scalecodec

@@ -8,7 +8,7 @@ namespace scalecodec {
 namespace {
 
 constexpr std::size_t kLaneCounts[] = {1, 4, 8, 32};
-constexpr std::size_t kSideFlag = 4;  // in the place of tail_words, with one lane
+constexpr std::size_t kSideFlag = 2;  // in the place of tail_words, with one lane
 
 int bit_length(std::uint32_t value) {
   int bits = 0;
@@ -40,13 +40,12 @@ bool read_single(const std::uint8_t*& next, const std::uint8_t* end, std::size_t
   if (w >= 2 * kSideFlag) return false;
   std::uint64_t side_bytes = 0;
   if (w & kSideFlag && (!read_varint(next, end, side_bytes) || side_bytes == 0)) return false;
-  const std::size_t num_bytes = (w & 3) + 1;
-  if (static_cast<std::size_t>(end - next) < num_bytes || (num_bytes > 1 && next[num_bytes - 1] == 0))
-    return false;
+  const std::size_t num_bytes = (w & 1) + 3;
+  if (static_cast<std::size_t>(end - next) < num_bytes || next[num_bytes - 1] == 0) return false;
   for (std::size_t i = 0; i < num_bytes; ++i) head.states[0] |= std::uint32_t{*next++} << (8 * i);
   head.side_bytes = static_cast<std::size_t>(side_bytes);
   const std::size_t left = static_cast<std::size_t>(end - next);
-  return head.states[0] != 0 && left >= head.side_bytes && (left - head.side_bytes) % kLaneWordBytes == 0;
+  return left >= head.side_bytes && (left - head.side_bytes) % kLaneWordBytes == 0;
 }
 
 bool read_states(const std::uint8_t*& next, const std::uint8_t* end, LaneHead& head) {
@@ -112,11 +111,11 @@ void write_head(const LaneHead& head, std::vector<std::uint8_t>& to) {
   std::size_t code = 0;
   while (kLaneCounts[code] != head.num_lanes) ++code;
   if (head.num_lanes == 1) {
-    const int num_bytes = (bit_length(head.states[0]) + 7) / 8;
-    to.push_back(static_cast<std::uint8_t>(
-        (static_cast<std::size_t>(num_bytes - 1) | (head.side_bytes ? kSideFlag : 0)) << 2));
+    const std::size_t num_bytes = head.states[0] >> 24 ? 4 : 3;
+    to.push_back(static_cast<std::uint8_t>((num_bytes - 3 + (head.side_bytes ? kSideFlag : 0)) << 2));
     if (head.side_bytes) write_varint(head.side_bytes, to);
-    for (int i = 0; i < num_bytes; ++i) to.push_back(static_cast<std::uint8_t>(head.states[0] >> (8 * i)));
+    for (std::size_t i = 0; i < num_bytes; ++i)
+      to.push_back(static_cast<std::uint8_t>(head.states[0] >> (8 * i)));
     return;
   }
   to.push_back(static_cast<std::uint8_t>(code | head.tail_words << 2 | (head.place ? 128 : 0)));

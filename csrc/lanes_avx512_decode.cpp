@@ -36,16 +36,21 @@ inline __attribute__((always_inline)) __mmask8 passed(__m512i cell) {
   return static_cast<__mmask8>(_pext_u32(lowest, 0x11111111));
 }
 
-/// A third cell in a bucket, or a later one.
-__attribute__((noinline)) __m512i look_further(const LaneCell* cells, __m512i at, __m512i slot,
-                                               __m512i cell) {
-  for (__mmask8 on; (on = passed(cell));) {
-    at = _mm512_mask_add_epi64(at, on, at, _mm512_set1_epi64(2));
-    const __m512i first = _mm512_add_epi16(_mm512_i64gather_epi64(at, cells, 8), slot);
-    const __m512i second = _mm512_add_epi16(_mm512_i64gather_epi64(at, cells + 1, 8), slot);
-    cell = without_raw_bits(pick(first, second));
+/// A third cell in a bucket, or a later one, for the lanes of `on`.
+__attribute__((noinline)) __m512i look_further(LaneView view, __m128i index, __m512i slot, __m512i cell,
+                                               __mmask8 on) {
+  alignas(64) std::uint64_t slots[8], found[8];
+  alignas(16) std::uint16_t indexes[8];
+  _mm512_store_si512(slots, slot);
+  _mm512_store_si512(found, cell);
+  _mm_store_si128(reinterpret_cast<__m128i*>(indexes), index);
+  for (std::uint32_t lanes = on; lanes; lanes &= lanes - 1) {
+    const int lane = __builtin_ctz(lanes);
+    std::memcpy(found + lane, find_cell(view, indexes[lane], static_cast<std::uint32_t>(slots[lane])),
+                sizeof(LaneCell));
   }
-  return cell;
+  const __m512i fetched = _mm512_add_epi16(_mm512_load_si512(found), slot);
+  return _mm512_mask_mov_epi64(cell, on, without_raw_bits(fetched));
 }
 
 /// 8 symbols' cells for lanes out of their order, in 64 bits each: place in the cell without raw bits, freq,
@@ -62,8 +67,8 @@ inline __attribute__((always_inline)) __m512i look_up(const LaneView view, __m51
   const __m512i first = _mm512_add_epi16(_mm512_i64gather_epi64(at, view.cells, 8), slot);
   const __m512i second = _mm512_add_epi16(_mm512_i64gather_epi64(at, view.cells + 1, 8), slot);
   const __m512i cell = without_raw_bits(pick(first, second));
-  if (__builtin_expect(passed(cell), 0)) return look_further(view.cells, at, slot, cell);
-  return cell;
+  const __mmask8 on = passed(cell);
+  return __builtin_expect(on == 0, 1) ? cell : look_further(view, index, slot, cell, on);
 }
 
 struct DecodeState {

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scalecodec.atomic import write_atomic
+from scalecodec import figures
+from scalecodec.text import columns
 
 from .comparison import Comparison
 from .rate_distortion import Point, Row
@@ -42,7 +43,7 @@ def table(points: Sequence[Point], comparisons: Sequence[Comparison] = ()) -> st
         )
         for point in points
     ]
-    text = _columns([head, *lines])
+    text = columns([head, *lines])
     if not comparisons:
         return text
     head = ("codec", "against", "quality", "BD-rate %", "over", "per picture %", "pictures", "")
@@ -59,7 +60,7 @@ def table(points: Sequence[Point], comparisons: Sequence[Comparison] = ()) -> st
         )
         for one in comparisons
     ]
-    return text + "\n\n" + _columns([head, *lines])
+    return text + "\n\n" + columns([head, *lines])
 
 
 def to_csv(rows: Sequence[Row] | Sequence[Point]) -> str:
@@ -115,38 +116,17 @@ def plot(points: Sequence[Point], path: str | os.PathLike[str], *, quality: str 
             curves.setdefault(point.label, []).append((point.bpp, value))
     if not curves:
         raise ValueError(f"no point has a finite {quality}")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("a plot needs matplotlib: pip install 'scalecodec-core[demo]' (or [eval])") from error
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.blank(7, 5)
     axes = figure.add_subplot(xlabel="rate (bits per pixel)", ylabel=_QUALITIES[quality], title=title)
     for label, curve in curves.items():
         axes.plot(*zip(*sorted(curve), strict=True), marker="o", markersize=3, linewidth=1.2, label=label)
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, dpi=150)
-    write_atomic(path, buffer.getbuffer())
+    figures.save(figure, path)
 
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _columns(lines: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right, with a rule under the head."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    out = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([out[0], "-" * len(out[0]), *out[1:]])
 
 
 def _finite(value: Any) -> Any:

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import scalecodec as sc
-
-from .workloads import SCALE_TABLE
+from scalecodec.speed.workloads import SCALE_TABLE
 
 WHO = ("scalecodec", "compressai")
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import scalecodec as sc
+from scalecodec.speed.rivals import Coder, make_coder
 
 
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
@@ -35,16 +36,26 @@ def compressai() -> ModuleType:
     return compressai
 
 
+@pytest.fixture(scope="module")
+def coder(request: pytest.FixtureRequest) -> Coder:
+    """The coder that the parameter names; skips where it is not installed."""
+    try:
+        return make_coder(request.param)
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
-def constriction() -> ModuleType:
-    return pytest.importorskip("constriction")
+def quick(request: pytest.FixtureRequest) -> bool:
+    """Under --benchmark-disable everything runs once, to see that it does."""
+    return request.config.getoption("benchmark_disable")
 
 
 @pytest.fixture
 def record(benchmark: Any) -> Any:
     """``record(num_symbols, num_bytes)``: what a symbol costs, into the saved results."""
 
-    def put(num_symbols: int, num_bytes: int | None = None) -> None:
+    def put(num_symbols: int, num_bytes: float | None = None) -> None:
         info = benchmark.extra_info
         if num_bytes is not None:
             info["bits_per_symbol"] = round(8 * num_bytes / num_symbols, 4)

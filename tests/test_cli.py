@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scalecodec import __version__, codec, image
+from scalecodec import __version__, codec, image, speed
 from scalecodec.cli import main, terminal
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.models import load, save_weights
@@ -168,6 +169,10 @@ FAILURES = {
     "gains of words": (["eval", ".", "--gains", "1,x"], "wanted numbers with commas between them, got '1,x'"),
     "train on nothing": (["train", "empty", "out"], "no image files"),
     "train with a bad crop": (["train", ".", "out", "--crop", "100"], "crop must be a multiple of 64"),
+    "bench of too few": (["bench", "--symbols", "9"], "symbols must lie in [10, 10000000], got 9"),
+    "bench of too many": (["bench", "--symbols", "10000001"], "got 10000001"),
+    "bench of words": (["bench", "--symbols", "many"], "invalid int value: 'many'"),
+    "bench into a file": (["bench", "-o", "rgb.png"], "rgb.png"),
     "no command": ([], "arguments are required: COMMAND"),
     "unknown command": (["transcode"], "invalid choice: 'transcode'"),
 }
@@ -227,6 +232,50 @@ def test_our_own_faults_keep_their_traceback(folder, monkeypatch):
     monkeypatch.setattr(codec, "encode", fail)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         main(["encode", "rgb.png"])
+
+
+# The bench
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """`--quick` that takes a second: what is measured, tests/test_speed.py looks at."""
+    monkeypatch.setattr(speed, "QUICK", speed.Plan(1000, 20_000, 0, 0))
+
+
+def test_bench_prints_a_table_or_json_and_writes_both(run, folder, brief):
+    done = run("bench", "--quick")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("1,000 symbols, a table each of 64 Gaussians; nanoseconds a symbol")
+    assert "scalecodec lanes, scalar" in done.out
+
+    done = run("bench", "--quick", "--symbols", "500", "--json", "-o", "new/folder")
+    assert (done.status, done.err) == (0, "")
+    result = json.loads(done.out, parse_constant=pytest.fail)
+    assert result.keys() == {"machine", "load", "rows", "thread_rows", "missing"}
+    assert {row["symbols"] for row in result["rows"]} == {500}
+    assert {row["latents"] for row in result["rows"]} == {"low", "mid", "mix"}
+    assert json.loads((folder / "new/folder/bench.json").read_text()) == result
+    assert image.read("new/folder/bench.png").samples.shape[0] > 100
+    assert len(list((folder / "new/folder").iterdir())) == 2
+
+
+def test_bench_asks_for_matplotlib_only_to_draw_and_before_it_measures(run, folder, brief, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert run("bench", "--quick", "--json").status == 0
+    monkeypatch.setattr(speed, "measure", pytest.fail)
+    done = run("bench", "--quick", "-o", "new")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "scalecodec: a plot needs matplotlib: pip install 'scalecodec-core[demo]' (or [eval])\n"
+    assert not (folder / "new").exists()
+
+
+def test_bench_prints_no_number_beside_a_wrong_result(run, folder, brief, monkeypatch):
+    monkeypatch.setattr(speed.rivals.Rans64, "decode", lambda self, data, prepared: prepared.symbols[::-1])
+    done = run("bench", "--quick", "-o", "new")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == "scalecodec: scalecodec rans64: what it decodes is not what it encoded\n"
+    assert list((folder / "new").iterdir()) == []
 
 
 def test_version(run):

@@ -22,7 +22,7 @@ from scalecodec.models import save_weights
 
 from .codec_kit import picture, small_model
 
-COMMANDS = ("demo", "encode", "decode", "info", "train", "eval")
+COMMANDS = ("demo", "encode", "decode", "info", "train", "eval", "bench")
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 SMALL = ("-m", "small.safetensors")
 TINY = ["--channels", "4", "--latent-channels", "4", "--steps", "3", "--batch", "2", "--crop", "64", "--log-every", "1"]

@@ -127,6 +127,38 @@ def test_awkward_memory_codes_alike():
     assert torch.equal(out, model.decompress(tuple(map(bytearray, strings)), indexes.long(), means=means))
 
 
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+@pytest.mark.parametrize("means", [None, (2, 3, 4, 5), (1, 3, 1, 1)])
+def test_a_gain_scales_before_rounding_and_after_decoding(means, gain):
+    model = conditional()
+    y = torch.randn(2, 3, 4, 5) * 30
+    centres = None if means is None else torch.randn(means)
+    indexes = indexes_like(y)
+    strings = model.compress(y, indexes, centres, gain=gain)
+    centred = (y if centres is None else y - centres) * gain
+    assert strings == model.compress(centred, indexes)
+    symbols = torch.round(centred)
+    if centres is None:
+        for dtype in (torch.float32, torch.float64):
+            decoded = model.decompress(strings, indexes, dtype, gain=gain)
+            assert torch.equal(decoded, symbols.to(dtype) / gain)
+            assert decoded.dtype is dtype
+    else:
+        spread = centres.expand(2, -1, -1, -1)
+        assert torch.equal(model.decompress(strings, indexes, means=spread, gain=gain), symbols / gain + centres)
+
+
+def test_scales_are_looked_up_with_their_gain_and_bound():
+    model = conditional()
+    scales = torch.cat([torch.randn(1000).exp(), model.scale_table, torch.tensor([0.0, -1.0, math.nan, math.inf])])
+    for gain in (1.0, 0.3, 2.0):
+        lifted = torch.max(scales * gain, torch.tensor([0.11]))
+        expected = torch.bucketize(lifted, model.scale_table[:-1], out_int32=True)
+        assert torch.equal(model.build_indexes(scales, gain), expected)
+        assert torch.equal(model.build_indexes(scales.double(), gain), model.build_indexes(scales.double() * gain))
+    assert model.build_indexes(scales.requires_grad_()).dtype is torch.int32
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 2.0**31, -3e9])
 def test_latents_that_no_symbol_stands_for_are_refused(bad):
     y = torch.zeros(2, 4, 3)

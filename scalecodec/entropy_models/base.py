@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scalecodec.cdf import CdfTable
 from scalecodec.layers import LowerBound
-from scalecodec.quantize import to_symbols
+from scalecodec.quantize import dequantize, to_symbols
 from scalecodec.streams import RANS64, Stream
 
 TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length")
@@ -80,11 +80,10 @@ class EntropyModel(nn.Module):
         """``inputs`` with uniform noise ("noise"), rounded about ``means`` ("dequantize"), or as int32 ("symbols")."""
         if mode == "noise":
             return inputs + torch.empty_like(inputs).uniform_(-0.5, 0.5)
-        centred = inputs if means is None else inputs - means
         if mode == "symbols":
-            return to_symbols(centred)
+            return to_symbols(inputs, means)
         if mode == "dequantize":
-            rounded = torch.round(centred)
+            rounded = torch.round(inputs if means is None else inputs - means)
             return rounded if means is None else rounded + means
         raise ValueError(f'Invalid quantization mode: "{mode}"')
 
@@ -94,7 +93,13 @@ class EntropyModel(nn.Module):
         return inputs.to(dtype) if means is None else inputs.to(means.dtype) + means
 
     def compress(
-        self, inputs: Tensor, indexes: Tensor, means: Tensor | None = None, *, stream: Stream = RANS64
+        self,
+        inputs: Tensor,
+        indexes: Tensor,
+        means: Tensor | None = None,
+        *,
+        gain: float = 1.0,
+        stream: Stream = RANS64,
     ) -> list[bytes]:
         """One stream per batch item, of the kind that ``stream`` says; by default CompressAI's very bytes.
 
@@ -102,6 +107,7 @@ class EntropyModel(nn.Module):
         ----------
         inputs, indexes : float and int tensors of one shape [B, ...]
         means : float tensor, broadcastable to ``inputs``
+        gain : 1 / step; ``round((inputs - means) * gain)`` is coded
 
         Raises
         ------
@@ -116,7 +122,7 @@ class EntropyModel(nn.Module):
             raise ValueError("`inputs` and `indexes` should have the same size.")
         if means is not None and not _broadcasts(means.shape, inputs.shape):
             raise ValueError(f"`means` of shape {tuple(means.shape)} do not fit `inputs` of {tuple(inputs.shape)}")
-        symbols = self.quantize(inputs, "symbols", means).cpu()
+        symbols = to_symbols(inputs, means, gain=gain).cpu()
         return stream.encode_batch(list(symbols), list(indexes.detach().cpu()), self.table)
 
     def decompress(
@@ -126,9 +132,12 @@ class EntropyModel(nn.Module):
         dtype: torch.dtype = torch.float,
         means: Tensor | None = None,
         *,
+        gain: float = 1.0,
         stream: Stream = RANS64,
     ) -> Tensor:
-        """Inverse of :meth:`compress`: a tensor of the shape and on the device of ``indexes``.
+        """Inverse of :meth:`compress`: ``symbols / gain + means``, of the shape and on the device of ``indexes``.
+
+        In the dtype of ``means`` if given, else in ``dtype``.
 
         Raises
         ------
@@ -151,7 +160,10 @@ class EntropyModel(nn.Module):
             raise ValueError("Invalid means or indexes parameters")
         symbols = torch.empty(indexes.shape, dtype=torch.int32)
         stream.decode_batch(strings, list(indexes.cpu()), self.table, list(symbols))
-        return self.dequantize(symbols.to(indexes.device), means, dtype)
+        symbols = symbols.to(indexes.device)
+        if means is not None:
+            return dequantize(symbols, means, gain=gain)
+        return symbols.to(dtype) if gain == 1 else symbols.to(dtype) / gain
 
 
 def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:

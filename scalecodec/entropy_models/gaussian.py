@@ -48,9 +48,9 @@ class GaussianConditional(EntropyModel):
         self.scale_table = scales.to(self.scale_table.device)
         return True
 
-    def build_indexes(self, scales: Tensor) -> Tensor:
-        """Table index of each scale: int32, same shape; see :func:`scalecodec.quantize.build_indexes`."""
-        return build_indexes(self.lower_bound_scale(scales), self.scale_table)
+    def build_indexes(self, scales: Tensor, gain: float = 1.0) -> Tensor:
+        """Table index of ``scales * gain``: int32, same shape; see :func:`scalecodec.quantize.build_indexes`."""
+        return build_indexes(scales, self.scale_table, gain=gain, scale_bound=self.lower_bound_scale.bound)
 
     def forward(
         self, inputs: Tensor, scales: Tensor, means: Tensor | None = None, training: bool | None = None

@@ -111,10 +111,9 @@ class MeanScaleHyperprior(CompressionModel):
         z_strings = self.entropy_bottleneck.compress(z, stream=stream)
         size = (z.shape[-2], z.shape[-1])
         # The decoder's very z, by the decoder's own path: both ends must see the same scales.
-        scales, means = self._decode_hyper(z_strings, size, gain_index, stream, ValueError)
-        indexes = self.gaussian_conditional.build_indexes(scales)
-        centred = (y - means) * GAIN_TABLE[gain_index]
-        return self.gaussian_conditional.compress(centred, indexes, stream=stream), z_strings, size
+        indexes, means = self._decode_hyper(z_strings, size, gain_index, stream, ValueError)
+        y_strings = self.gaussian_conditional.compress(y, indexes, means, gain=GAIN_TABLE[gain_index], stream=stream)
+        return y_strings, z_strings, size
 
     def decode_latent(
         self,
@@ -131,19 +130,18 @@ class MeanScaleHyperprior(CompressionModel):
         BitstreamError
             A stream is damaged, or was made with other weights.
         """
-        scales, means = self._decode_hyper(z_strings, size, gain_index, stream, BitstreamError)
-        indexes = self.gaussian_conditional.build_indexes(scales)
-        symbols = self.gaussian_conditional.decompress(y_strings, indexes, stream=stream)
-        return symbols / GAIN_TABLE[gain_index] + means
+        indexes, means = self._decode_hyper(z_strings, size, gain_index, stream, BitstreamError)
+        gain = GAIN_TABLE[gain_index]
+        return self.gaussian_conditional.decompress(y_strings, indexes, means=means, gain=gain, stream=stream)
 
     def _decode_hyper(
         self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
     ) -> tuple[Tensor, Tensor]:
-        """(scales times gain, means) that the hyper-latent gives."""
+        """(table indexes, means) that the hyper-latent gives."""
         scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size, stream=stream))
         if not bool((scales.isfinite() & means.isfinite()).all()):
             raise blame("the hyper-latent gives scales or means that are not finite: damaged stream or weights")
-        return scales * GAIN_TABLE[gain_index], means
+        return self.gaussian_conditional.build_indexes(scales, GAIN_TABLE[gain_index]), means
 
     def _check_input(self, x: Tensor) -> None:
         multiple = self.downsampling_factor

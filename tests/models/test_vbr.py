@@ -12,7 +12,7 @@ from torch import nn
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE, NUM_GAINS, UNIT_GAIN_INDEX
 from scalecodec.models import MeanScaleHyperprior, create, names
-from scalecodec.streams import RANS64
+from scalecodec.streams import LANES, RANS64
 from scalecodec.train.losses import rate_distortion
 
 N, M = 8, 12
@@ -138,6 +138,23 @@ def test_the_decoder_gives_the_very_pixels_of_the_encoder_at_every_gain(model, g
     assert model.compress(x, gain=GAIN_TABLE[gain_index] * 1.003)["strings"] == compressed["strings"]
     strings = tuple(map(tuple, compressed["strings"]))
     assert torch.equal(model.decompress(strings, [1, 2], gain_index)["x_hat"], expected)
+
+
+@pytest.mark.parametrize("gain_index", [0, 101, 254, UNIT_GAIN_INDEX])
+def test_what_is_coded_is_each_operation_of_torch_in_its_order(model, gain_index):
+    conditional, prior, gain = model.gaussian_conditional, model.entropy_bottleneck, GAIN_TABLE[gain_index]
+    with torch.no_grad():
+        y = model.g_a(images())
+        y_strings, z_strings, size = model.encode_latent(y, gain_index)
+        scales, means = model._scales_means(prior.decompress(z_strings, size, stream=LANES))
+        scales = torch.max(scales * gain, conditional.lower_bound_scale.bound)
+        indexes = torch.bucketize(scales, conditional.scale_table[:-1], out_int32=True)
+        symbols = torch.round((y - means) * gain).int()
+        assert y_strings == LANES.encode_batch(list(symbols), list(indexes), conditional.table)
+        decoded = model.decode_latent(y_strings, z_strings, size, gain_index)
+    assert torch.equal(decoded, symbols.float() / gain + means)
+    assert len(symbols.unique()) > 1
+    assert len(indexes.unique()) > 5
 
 
 def test_bits_fall_with_the_gain_and_are_what_was_estimated():

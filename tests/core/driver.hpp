@@ -1,6 +1,7 @@
 /// What the parts of the core's driver share: counted checks, a seeded generator, random tables and arrays.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -50,9 +51,7 @@ struct Exact {
   std::size_t size;
 
   explicit Exact(std::size_t count) : data(new T[count]()), size(count) {}
-  Exact(const T* from, std::size_t count) : Exact(count) {
-    for (std::size_t i = 0; i < count; ++i) data[i] = from[i];
-  }
+  Exact(const T* from, std::size_t count) : Exact(count) { std::copy(from, from + count, data.get()); }
 };
 
 template <class T>
@@ -109,7 +108,23 @@ struct Tables {
 };
 
 /// Fill a row with `symbols` frequencies that sum to 65536: flat, steep, or all ones but for one.
-void random_row(Random& random, std::size_t symbols, std::int32_t* row);
+inline void random_row(Random& random, std::size_t symbols, std::int32_t* row) {
+  const std::size_t spare = 65536 - symbols, kind = random.below(4);
+  std::vector<std::uint64_t> weights(symbols);
+  std::uint64_t sum = 1;
+  for (std::uint64_t& weight : weights) {
+    weight = kind == 0 ? 0 : kind == 1 ? 1 : kind == 2 ? random.below(1000) : random.spread(30);
+    sum += weight;
+  }
+  std::size_t left = 65536;
+  for (std::uint64_t& weight : weights) {
+    weight = 1 + weight * spare / sum;
+    left -= weight;
+  }
+  weights[random.below(symbols)] += left;
+  row[0] = 0;
+  for (std::size_t i = 0; i < symbols; ++i) row[i + 1] = row[i] + static_cast<std::int32_t>(weights[i]);
+}
 
 /// Tables of 1 to `max_symbols` symbols each, padded with noise, built.
 Tables random_tables(Random& random, std::size_t num_tables, std::size_t max_symbols);

@@ -12,24 +12,6 @@
 
 namespace driver {
 
-void random_row(Random& random, std::size_t symbols, std::int32_t* row) {
-  const std::size_t spare = 65536 - symbols, kind = random.below(4);
-  std::vector<std::uint64_t> weights(symbols);
-  std::uint64_t sum = 1;
-  for (std::uint64_t& weight : weights) {
-    weight = kind == 0 ? 0 : kind == 1 ? 1 : kind == 2 ? random.below(1000) : random.spread(30);
-    sum += weight;
-  }
-  std::size_t left = 65536;
-  for (std::uint64_t& weight : weights) {
-    weight = 1 + weight * spare / sum;
-    left -= weight;
-  }
-  weights[random.below(symbols)] += left;
-  row[0] = 0;
-  for (std::size_t i = 0; i < symbols; ++i) row[i + 1] = row[i] + static_cast<std::int32_t>(weights[i]);
-}
-
 Tables random_tables(Random& random, std::size_t num_tables, std::size_t max_symbols) {
   Tables tables(num_tables, max_symbols + 1 + random.below(3));
   for (std::int32_t& entry : tables.cdf) entry = static_cast<std::int32_t>(random.bits());

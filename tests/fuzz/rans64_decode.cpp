@@ -1,23 +1,10 @@
-/// Fuzz target of the rans64 coder: tables, indexes and stream all come from the input.
+/// Fuzz target of the rans64 coder: tables, indexes and stream all come from the input; fuzz.hpp says how to
+/// run it.
 ///
-///     sources="tests/fuzz/rans64_decode.cpp $(ls csrc/*.cpp | grep -v module)"
-///     flags="-std=c++17 -g -O1 -Icsrc -fno-sanitize-recover=all"
-///     clang++ $flags -fsanitize=fuzzer,address,undefined $sources -o fuzz && ./fuzz
-///     g++ $flags -fsanitize=address,undefined -DSCALECODEC_FUZZ_STANDALONE $sources -o fuzz
-///     ./fuzz SECONDS [SEED]
-///
-/// Chance alone never writes a legal table or a stream that ends well. So tables are quantized from the
-/// input's weights and then patched from it, and the stand-alone program starts from valid streams.
-#include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <string>
+/// Tables are quantized from the input's weights and then patched from it.
+#include "fuzz.hpp"
 
-#include "../core/driver.hpp"
-
-using namespace scalecodec;
-using driver::Bytes;
-using driver::Exact;
+using namespace fuzz;
 
 namespace {
 
@@ -26,30 +13,6 @@ constexpr std::size_t kMaxTables = 8, kMaxSymbols = 64, kMaxIndexes = 1200, kMax
 struct Counts {
   unsigned long long runs = 0, tables = 0, decoded = 0, accepted = 0;
 } counts;
-
-/// Stop with the broken rule's text; the sanitizer or libFuzzer keeps the input.
-void require(bool good, const char* rule) {
-  if (good) return;
-  std::fprintf(stderr, "broken: %s\n", rule);
-  std::abort();
-}
-
-/// Takes numbers from the front of the input; zeros when it is used up.
-struct Reader {
-  const std::uint8_t* next;
-  const std::uint8_t* end;
-
-  std::uint32_t byte() { return next == end ? 0 : *next++; }
-  std::uint32_t word() {
-    std::uint32_t value = 0;
-    for (int i = 0; i < 4; ++i) value = value << 8 | byte();
-    return value;
-  }
-  std::size_t below(std::size_t limit) {
-    const std::size_t high = byte() << 8;
-    return (high | byte()) % limit;
-  }
-};
 
 /// What the input's front asks for; its rest is the stream.
 struct Scenario {
@@ -176,14 +139,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   return 0;
 }
 
-#if defined(SCALECODEC_FUZZ_STANDALONE)
-
-namespace {
+namespace fuzz {
 
 /// A front of chance, and behind it a valid stream where the front makes legal tables.
-std::vector<std::uint8_t> make_input(driver::Random& random) {
-  std::vector<std::uint8_t> input(4096);
-  for (std::uint8_t& byte : input) byte = static_cast<std::uint8_t>(random.bits());
+Input make_input(Random& random) {
+  Input input;
+  append_random(random, 4096, input);
   input[3] &= static_cast<std::uint8_t>(random.below(16) ? 3 : 255);  // mostly few symbols
   Reader reader{input.data(), input.data() + input.size()};
   const Scenario scenario(reader);
@@ -209,47 +170,17 @@ std::vector<std::uint8_t> make_input(driver::Random& random) {
   return input;
 }
 
-/// Bits flipped, bytes replaced, an end cut off or made longer: mostly near the stream's start, where it
-/// matters most.
-void mutate(driver::Random& random, std::vector<std::uint8_t>& input) {
-  for (std::uint64_t edits = random.below(4); edits > 0; --edits) {
-    if (input.empty()) return;
-    const std::size_t at =
-        input.size() - 1 - random.below(std::min<std::size_t>(input.size(), random.below(2) ? 64 : 4096));
-    switch (random.below(5)) {
-      case 0:
-        input[at] = static_cast<std::uint8_t>(random.bits());
-        break;
-      case 1:
-        input.resize(at);
-        break;
-      case 2:
-        input.insert(input.end(), 4, static_cast<std::uint8_t>(random.bits()));
-        break;
-      default:
-        input[at] ^= static_cast<std::uint8_t>(1u << random.below(8));
-    }
-  }
+/// Mostly near the stream's start, where it matters most.
+void mutate(Random& random, Input& input) {
+  for (std::uint64_t edits = random.below(4); edits > 0 && !input.empty(); --edits)
+    mutate_byte(random, random.below(std::min<std::size_t>(input.size(), random.below(2) ? 64 : 4096)),
+                input);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const double seconds = argc > 1 ? std::atof(argv[1]) : 10;
-  driver::Random random{argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1};
-  const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds) {
-    const std::vector<std::uint8_t> made = make_input(random);
-    for (int i = 0; i < 50; ++i) {
-      std::vector<std::uint8_t> input = made;
-      mutate(random, input);
-      const Exact<std::uint8_t> exact(input.data(), input.size());
-      LLVMFuzzerTestOneInput(exact.data.get(), exact.size);
-    }
-  }
+bool print_counts() {
   std::printf("%llu runs, %llu with legal tables, %llu decoded, %llu accepted by the end check\n",
               counts.runs, counts.tables, counts.decoded, counts.accepted);
-  return counts.accepted == 0;
+  return counts.accepted > 0;
 }
 
-#endif
+}  // namespace fuzz

@@ -19,29 +19,55 @@ struct Work {
   std::vector<std::size_t> first_of_task;  // and one beyond the last
 };
 
+/// The first job of each task that has failed: what comes behind it in its task is lost work.
+template <class Job>
+class Failures {
+ public:
+  explicit Failures(const Work<Job>& work) : work_(work), first_(work.first_of_task.size()) {
+    for (auto& first : first_) first.store(work.jobs.size());
+  }
+
+  bool is_lost(const Job& job) { return place(job) > of_task(job).load(); }
+
+  void note(const Job& job) {
+    if (job.result.ok()) return;
+    std::size_t known = of_task(job).load();
+    while (place(job) < known && !of_task(job).compare_exchange_weak(known, place(job))) {
+    }
+  }
+
+ private:
+  std::size_t place(const Job& job) const { return static_cast<std::size_t>(&job - work_.jobs.data()); }
+  std::atomic<std::size_t>& of_task(const Job& job) {
+    const auto& starts = work_.first_of_task;
+    const auto behind = std::upper_bound(starts.begin(), starts.end(), place(job));
+    return first_[static_cast<std::size_t>(behind - starts.begin()) - 1];
+  }
+
+  const Work<Job>& work_;
+  std::vector<std::atomic<std::size_t>> first_;
+};
+
 /// Run jobs in groups of neighbours, which hide each other's latency: as many for every thread, as even as
 /// can be.
 template <class Job, class Code>
-void run_jobs(std::vector<Job>& jobs, std::size_t num_threads, Code&& code) {
+void run_jobs(Work<Job>& work, std::size_t num_threads, Code&& code) {
+  std::vector<Job>& jobs = work.jobs;
   const std::size_t threads = std::min(num_threads, std::max<std::size_t>(1, jobs.size()));
   const std::size_t least = (jobs.size() + kMaxRuns - 1) / kMaxRuns;
   const std::size_t num_groups = std::min(jobs.size(), (least + threads - 1) / threads * threads);
-  std::atomic<std::size_t> failed{jobs.size()};
+  Failures<Job> failures(work);
   run_parallel(num_groups, threads, [&](std::size_t i) {
     const LaneRange group = chunk_range(i, num_groups, jobs.size());
-    if (group.first > failed.load()) return;  // the first failure is told: what comes behind it is lost work
-    Job* first = jobs.data() + group.first;
+    Job* const first = jobs.data() + group.first;
+    Job* const end = first + group.size;
+    if (std::all_of(first, end, [&](const Job& job) { return failures.is_lost(job); })) return;
     try {
       code(first, static_cast<int>(group.size));
     } catch (const std::bad_alloc&) {
       first->result = {Status::kNoMemory, 0};
     }
-    const auto* bad =
-        std::find_if(first, first + group.size, [](const Job& job) { return !job.result.ok(); });
-    std::size_t known = failed.load();
-    const std::size_t at = static_cast<std::size_t>(bad - jobs.data());
-    while (bad != first + group.size && at < known && !failed.compare_exchange_weak(known, at)) {
-    }
+    std::for_each(first, end, [&](const Job& job) { failures.note(job); });
   });
 }
 
@@ -121,13 +147,12 @@ void lanes_encode(LaneEncodeTask* tasks, std::size_t count, const LaneTable& tab
   for (std::size_t i = 0; i < count; ++i) {
     work.first_of_task.push_back(work.jobs.size());
     tasks[i].result = plan(tasks[i], table, work.jobs);
-    if (!tasks[i].result.ok()) return;
+    if (!tasks[i].result.ok()) work.jobs.resize(work.first_of_task.back());
   }
   work.first_of_task.push_back(work.jobs.size());
-  run_jobs(work.jobs, num_threads,
-           [&](LaneEncodeJob* jobs, int n) { encode_chunks(jobs, n, table, kernels); });
+  run_jobs(work, num_threads, [&](LaneEncodeJob* jobs, int n) { encode_chunks(jobs, n, table, kernels); });
   for (std::size_t i = 0; i < count; ++i) {
-    tasks[i].result = result_of(work, i);
+    if (tasks[i].result.ok()) tasks[i].result = result_of(work, i);
     const std::size_t first = work.first_of_task[i];
     if (tasks[i].result.ok()) join(work.jobs.data() + first, work.first_of_task[i + 1] - first, tasks[i].out);
   }
@@ -139,12 +164,11 @@ void lanes_decode(LaneDecodeTask* tasks, std::size_t count, const LaneTable& tab
   for (std::size_t i = 0; i < count; ++i) {
     work.first_of_task.push_back(work.jobs.size());
     tasks[i].result = split(tasks[i], work.jobs);
-    if (!tasks[i].result.ok()) return;
   }
   work.first_of_task.push_back(work.jobs.size());
-  run_jobs(work.jobs, num_threads,
-           [&](LaneDecodeJob* jobs, int n) { decode_chunks(jobs, n, table, kernels); });
-  for (std::size_t i = 0; i < count; ++i) tasks[i].result = result_of(work, i);
+  run_jobs(work, num_threads, [&](LaneDecodeJob* jobs, int n) { decode_chunks(jobs, n, table, kernels); });
+  for (std::size_t i = 0; i < count; ++i)
+    if (tasks[i].result.ok()) tasks[i].result = result_of(work, i);
 }
 
 }  // namespace scalecodec

@@ -87,7 +87,7 @@ inline void edit_head(Piece& piece, std::size_t num_symbols, const Edit& edit) {
   LaneHead head;
   const std::uint8_t* next = piece.head.data();
   if (!read_head(next, next + piece.head.size(), num_symbols, head) && head.states[0] == 0) return;
-  const std::uint32_t low = head.num_lanes == 1 ? 1 : 65536;
+  const std::uint32_t low = 65536;
   switch (edit.sort % 8) {
     case 0:
       head.num_lanes = kLanes[edit.value % 4];

@@ -222,23 +222,25 @@ class Chunk {
            symbols_[place] <= std::numeric_limits<std::int32_t>::max();
   }
 
-  /// Symbols [first, last) with one state and words of its own, which it may run out of.
+  /// Symbols [first, last) with one state and words of its own.
   bool decode_single(std::size_t first, std::size_t last, std::uint32_t x, Bytes words) {
     for (std::size_t place = first; place < last; ++place) {
       if (!step(place, x)) return false;
       std::uint32_t word;
-      if (x < 65536 && words.word(word)) x = 65536 * x + word;
+      if (x >= 65536) continue;
+      if (!words.word(word)) return false;
+      x = 65536 * x + word;
     }
-    return words.size() == 0 && x == 1;
+    return words.size() == 0 && x == 65536;
   }
 
   bool decode_one(std::uint64_t w) {
-    if (w > 7) return false;
+    if (w > 3) return false;
     std::uint64_t side_bytes = 0;
-    if (w >= 4 && (!read(side_bytes) || side_bytes == 0)) return false;
+    if (w >= 2 && (!read(side_bytes) || side_bytes == 0)) return false;
     std::uint32_t x = 0;
     std::uint64_t byte = 0;
-    for (std::uint64_t i = 0; i <= w % 4; ++i) {
+    for (std::uint64_t i = 0; i < 3 + w % 2; ++i) {
       if (!all_.front(byte)) return false;
       x |= static_cast<std::uint32_t>(byte) << (8 * i);
     }
@@ -302,7 +304,7 @@ class Chunk {
       seeds[2 * lane + 1] = static_cast<std::uint8_t>(states[lane] >> 8);
     }
     const std::uint32_t x = (states[0] - 65536) + 65536 * (states[1] - 65536);
-    return x != 0 && decode_single(end - tail, end, x, {seeds + 4, seeds + 4 + 2 * w}) &&
+    return x >= 65536 && decode_single(end - tail, end, x, {seeds + 4, seeds + 4 + 2 * w}) &&
            words.begin == side_.end;
   }
 
@@ -323,7 +325,7 @@ bool decode(Bytes bytes, const Tables& tables, std::vector<std::int64_t>& symbol
   if (bytes.size() && *bytes.begin == 0x7c) {
     ++bytes.begin;
     const auto next = [&](std::uint64_t& byte) { return bytes.front(byte); };
-    if (!read_number(next, n) || n < 2 || n > size) return false;
+    if (!read_number(next, n) || n < 2 || n > size || n > size / 128 + 16) return false;
     std::uint64_t sum = 0;
     for (std::uint64_t length; lengths.size() + 1 < n; sum += length) {
       if (!read_number(next, length)) return false;

@@ -10,6 +10,7 @@ from scalecodec.errors import BitstreamError
 
 DOOR = sc.rans
 MANY = 200_000  # symbols: what a stream may make the decoder hold is little beside them
+MOST_CHUNKS = MANY // 128 + 16
 SMALL_GROWTH_KIB = 8 << 10
 ENOUGH = b"\xff" * 4096
 
@@ -107,23 +108,33 @@ def heads():
         refused(f"{k} lanes, tail of 5 bytes for 0", "head", bytes([code]) + b"\x80\x80\x80\x80\0" + ENOUGH)
         refused(f"{k} lanes, tail of 6 bytes", "head", bytes([code]) + b"\x80" * 5 + b"\1" + ENOUGH)
         refused(f"{k} lanes, all in the tail", "", bytes([code]) + varint(MANY) + ENOUGH)
-    for size in (0, 1, MANY + 1, 2**32, 2**35 - 1):
+    for size in (0, 1, MOST_CHUNKS + 1, MANY, MANY + 1, 2**32, 2**35 - 1):
         refused(f"{size} chunks", "head", b"\x7c" + varint(size) + ENOUGH)
     refused("chunks by 5 bytes for 2", "head", b"\x7c\x82\x80\x80\x80\0" + ENOUGH)
     refused("as many chunks as symbols, no data", "head", b"\x7c" + varint(MANY))
+    refused("chunks of one symbol", "", b"\x7c" + varint(MANY) + b"\0" * (MANY - 1) + bytes(2 * MANY))
+    refused("as many empty chunks as there may be", "", b"\x7c" + varint(MOST_CHUNKS) + b"\0" * (MOST_CHUNKS - 1))
     for size in (4096, 2**32, 2**35 - 1):
         for count in (2, 3, 1000):
             lengths = varint(size) * (count - 1)
             refused(f"{count} chunks of {size} bytes", "", b"\x7c" + varint(count) + lengths + bytes(4000))
     for length in (0, 2**32, 2**35 - 1):
-        refused(f"side stream of {length} bytes", "head", b"\x10" + varint(length) + ENOUGH)
+        refused(f"side stream of {length} bytes", "head", b"\x08" + varint(length) + ENOUGH)
     wrong("nothing of nothing", BitstreamError, "head", decode, DOOR, b"", np.zeros(0, np.int32))
-    wrong("two chunks of nothing", BitstreamError, "head", decode, DOOR, b"\x7c\2\2\0\1\0\1", np.zeros(0, np.int32))
+    wrong(
+        "two chunks of nothing",
+        BitstreamError,
+        "head",
+        decode,
+        DOOR,
+        b"\x7c\2\4" + b"\0\0\0\1" * 2,
+        np.zeros(0, np.int32),
+    )
     for value in (2**32, 2**32 + 1, 2**33 - 1, 2**33, 2**35 - 1):  # that far from the only symbol, 0
         side = varint(value)[::-1]
-        refused(f"escape of {value}", "escape symbol~0", b"\x14" + bytes([len(side), 1, 128]) + side, ones)
+        refused(f"escape of {value}", "escape symbol~0", b"\x08" + bytes([len(side), 1, 128, 1]) + side, ones)
     for side in (b"\0\x81", b"\1" + b"\x80" * 5, b"\x80"):
-        refused(f"escape {side.hex()}", "escape symbol~0", b"\x14" + bytes([len(side), 1, 128]) + side, ones)
+        refused(f"escape {side.hex()}", "escape symbol~0", b"\x08" + bytes([len(side), 1, 128, 1]) + side, ones)
 
 
 threads()

@@ -13,7 +13,8 @@ from .stream_kit import gaussian, gaussian_lanes, latents
 
 BITS = {"low": 0.353, "mid": 1.21, "mix": 1.96}  # a symbol
 # bytes of a stream, how many streams, and what they may have together beyond the ideal
-EXCESS = ((300, 40, 0.0100), (1500, 40, 0.0045), (3000, 20, 0.0030), (8000, 6, 0.0030))
+EXCESS = ((300, 40, 0.0120), (1000, 40, 0.0036), (1500, 40, 0.0024), (2000, 40, 0.0034), (2400, 40, 0.0034))
+EXCESS += ((3000, 20, 0.0030), (7200, 20, 0.0030), (8000, 6, 0.0028))
 EXCESS += ((12_000, 6, 0.0020), (24_000, 2, 0.0020), (32_000, 2, 0.0021), (60_000, 1, 0.0020), (90_000, 1, 0.0020))
 
 
@@ -39,7 +40,7 @@ def test_excess(name, size, streams, most):
         coded += len(sc.rans.encode(symbols, indexes, gaussian()))
         ideal += ideal_bytes(symbols, indexes)
     assert 0.95 * size < ideal / streams < 1.05 * size
-    assert ideal <= coded + 2 * streams  # one lane ends at x = 1, which codes a mode or two for nothing
+    assert ideal < coded
     assert coded / ideal - 1 <= most
 
 
@@ -56,9 +57,9 @@ def test_beside_rans64(name, count):
 
 @pytest.mark.parametrize("name", BITS)
 def test_few_symbols(name):
-    """Nothing is two bytes, and what lies beyond the ideal stays near that."""
+    """Nothing is four bytes, and what lies beyond the ideal stays near that."""
     rng = np.random.default_rng(0)
     for count in (0, 1, 2, 5, 20, 100):
         pairs = [latents(rng, name, count) for _ in range(100)]
         excess = sum(len(sc.rans.encode(*pair, gaussian())) - ideal_bytes(*pair) for pair in pairs) / 100
-        assert -0.5 <= excess <= 3
+        assert 3 <= excess <= 4

@@ -35,15 +35,15 @@ IntegerType symbol_type(const py::array& symbols) {
 }
 
 void check_indexes(const py::array& indexes, IntegerType type, py::ssize_t num_tables) {
-  const std::string dtype = py::str(indexes.dtype()).cast<std::string>();
+  const auto dtype = [&] { return py::str(indexes.dtype()).cast<std::string>(); };  // slow: for errors only
   if (type != IntegerType::kUint8 && type != IntegerType::kUint16 && type != IntegerType::kInt32)
-    throw py::type_error("indexes must be uint8, uint16 or int32, got " + dtype);
+    throw py::type_error("indexes must be uint8, uint16 or int32, got " + dtype());
   const py::ssize_t most = type == IntegerType::kUint8    ? 256
                            : type == IntegerType::kUint16 ? 65536
                                                           : std::numeric_limits<std::int32_t>::max();
   if (num_tables < 1 || num_tables > most)
     throw py::value_error("scale_table must have 1 to " + std::to_string(most) + " entries for indexes of " +
-                          dtype + ", got " + std::to_string(num_tables));
+                          dtype() + ", got " + std::to_string(num_tables));
 }
 
 [[noreturn]] void refuse_latent(const QuantizeTask& task, std::size_t where, const py::array& symbols) {

@@ -2,6 +2,7 @@
 #include "quantize.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <iterator>
 #include <limits>
@@ -18,12 +19,25 @@ constexpr std::size_t kQuantizeBlock = 4096;  // elements between two looks at w
 constexpr std::size_t kLeastRange = std::size_t{1}
                                     << 15;  // of a thread: 10 us of work, several wake-ups' worth
 
-/// Bit 0 of `path`, of `num_bits`, as the highest.
-std::size_t reversed(std::size_t path, int num_bits) {
-  std::size_t result = 0;
-  for (int bit = 0; bit < num_bits; ++bit) result = result << 1 | (path >> bit & 1);
-  return result;
+/// Each six bits in reverse: a path's first decision, in bit 0, weighs most.
+constexpr std::array<std::uint8_t, 64> make_reversed() {
+  std::array<std::uint8_t, 64> reversed{};
+  for (std::size_t path = 0; path < 64; ++path)
+    for (int bit = 0; bit < 6; ++bit)
+      reversed[path] = static_cast<std::uint8_t>(reversed[path] | (path >> bit & 1) << (5 - bit));
+  return reversed;
 }
+constexpr std::array<std::uint8_t, 64> kReversed = make_reversed();
+
+/// Where in the sorted thresholds each node of the tree is found; there is no node 0.
+constexpr std::array<std::uint8_t, 64> make_places() {
+  std::array<std::uint8_t, 64> places{};
+  for (std::size_t width = 1; width < 64; width *= 2)
+    for (std::size_t path = 0; path < width; ++path)
+      places[width + path] = static_cast<std::uint8_t>(kReversed[path] + 32 / width - 1);
+  return places;
+}
+constexpr std::array<std::uint8_t, 64> kPlaces = make_places();
 
 template <class Action>
 void with_symbol_type(IntegerType type, Action&& action) {
@@ -127,15 +141,9 @@ Result prepare(const float* scale_table, std::size_t num_tables, float bound, Sc
   if (search.last > kRegisterThresholds) return {};
   std::fill(std::begin(search.sorted), std::end(search.sorted), std::numeric_limits<float>::infinity());
   std::copy_n(scale_table, search.last, search.sorted);
-  search.tree[0] = 0;
-  for (int level = 0; level < 6; ++level) {
-    const std::size_t width = std::size_t{1} << level, step = 64 / width;
-    for (std::size_t path = 0; path < width; ++path)
-      search.tree[width + path] = search.sorted[reversed(path, level) * step + step / 2 - 1];
-  }
+  for (std::size_t node = 0; node < 64; ++node) search.tree[node] = search.sorted[kPlaces[node]];
   for (std::size_t path = 0; path < 64; ++path)
-    search.index_of_path[path] =
-        static_cast<std::uint8_t>(std::min<std::size_t>(reversed(path, 6), search.last));
+    search.index_of_path[path] = std::min(kReversed[path], static_cast<std::uint8_t>(search.last));
   return {};
 }
 

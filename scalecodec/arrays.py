@@ -42,7 +42,8 @@ def as_integers(value: IntegerArray, name: str) -> NDArray[np.integer]:
 
 def as_floats(tensor: Any) -> NDArray[np.float32]:
     """A dense CPU tensor of float32 as a C-contiguous, aligned array; copied only where it is not that yet."""
-    return np.require(tensor.detach().contiguous().numpy(), None, ["C", "A"])
+    array = tensor.detach().contiguous().numpy()
+    return array if array.flags.aligned else array.copy()
 
 
 def as_output(value: IntegerArray, shape: tuple[int, ...]) -> NDArray[np.integer]:

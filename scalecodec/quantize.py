@@ -62,8 +62,9 @@ def _refuse(values: Tensor, bad: Tensor, dtype: torch.dtype) -> None:
     )
 
 
-def _symbols_by_torch(latent: Tensor, gain: float, dtype: torch.dtype) -> Tensor:
-    values = latent if gain == 1 else latent * gain
+def _symbols_by_torch(latent: Tensor, mean: Tensor | None, gain: float, dtype: torch.dtype) -> Tensor:
+    values = latent if mean is None else latent - mean
+    values = values if gain == 1 else values * gain
     # In float16 the limit itself would become an infinity.
     rounded = torch.round(values.float() if values.dtype is torch.float16 else values)
     limit = 2.0 ** (_SYMBOL_BITS[dtype] - 1)
@@ -74,20 +75,16 @@ def _symbols_by_torch(latent: Tensor, gain: float, dtype: torch.dtype) -> Tensor
 
 
 def _prepare_latent(latent: Tensor, mean: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Both in one dtype and shape; a mean that has to be spread is taken off at once."""
+    """Without gradients and in one shape: a mean that has to be spread is taken off at once."""
     if dtype not in _SYMBOL_BITS:
         raise TypeError(f"symbols must be int8, int16 or int32, got {dtype}")
-    latent = latent.detach()
-    if mean is None:
-        return latent, None
-    mean = mean.detach()
+    if mean is None or mean.shape == latent.shape:
+        return latent.detach(), None if mean is None else mean.detach()
     if len(mean.shape) > len(latent.shape) or not all(
         n in (1, m) for n, m in zip(mean.shape[::-1], latent.shape[::-1], strict=False)
     ):
         raise ValueError(f"mean of shape {tuple(mean.shape)} does not fit latents of {tuple(latent.shape)}")
-    if mean.shape != latent.shape or not _suits_core(latent, mean):
-        return latent - mean, None
-    return latent, mean
+    return latent.detach() - mean.detach(), None
 
 
 def to_symbols(
@@ -120,7 +117,7 @@ def to_symbols(
     _check_gain_and_threads(gain, threads)
     latent, mean = _prepare_latent(latent, mean, dtype)
     if not _suits_core(latent, mean):
-        return _symbols_by_torch(latent, gain, dtype)
+        return _symbols_by_torch(latent, mean, gain, dtype)
     symbols = torch.empty(latent.shape, dtype=dtype)
     means = None if mean is None else as_floats(mean)
     _core.quantize((as_floats(latent), means, symbols.numpy()), None, gain, threads)

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kLeastStride = 13;  // odd: counts of channels are even
 constexpr std::size_t kStreamSamples = 4096;
 constexpr std::size_t kChunkSamples = 512;
-constexpr std::size_t kPairBytes = 11264;  // four chunks of this hide each other's latency
+constexpr std::size_t kPairBytes = 12288;  // up to four chunks of this hide each other's latency
 constexpr std::size_t kChunkBytes = 16384;
 constexpr std::size_t kLeastChunk = 4096;  // symbols
 constexpr std::size_t kLeastInLanes = 1024;

@@ -123,7 +123,7 @@ def our_plans(rng, tables):
     sizes = np.array([INT32.min, INT32.max, *(s * 2**b + d for b in range(31) for s in (-1, 1) for d in (-1, 0))])
     yield Plan("escapes_of_all_sizes", "page", sizes, np.zeros(sizes.size, int))
     # 16 bits a symbol where that is few symbols: 4, 8, 32 lanes, two chunks
-    for count in (1025, 1501, 4011, 12411):
+    for count in (1025, 1501, 4011, 14011):
         indexes = np.where(rng.random(count) < 0.95, 4, rng.integers(4, size=count))
         yield Plan(f"wide_{count}", "wide", spread(rng, tables["wide"], indexes, 0.003), indexes)
     yield Plan("t320_runs", "t320", spread(rng, tables["t320"], runs := np.arange(3200) // 10, 0.01), runs)

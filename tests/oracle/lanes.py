@@ -492,7 +492,7 @@ def expected_bytes(message: Message) -> int:
 
 
 def choose_chunks(size: int, count: int) -> int:
-    return max(1, min(size // 11264, max(4, size // 16384), count // 4096))
+    return max(1, min(size // 12288, max(4, size // 16384), count // 4096))
 
 
 def choose_lanes(size: int, count: int) -> int:

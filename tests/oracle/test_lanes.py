@@ -283,8 +283,8 @@ def flat(symbols: int) -> list[int]:
         (7000, flat(255), 1, 32),
         (1023, flat(65535), 1, 1),  # 16 bits a symbol
         (1024, flat(65535), 1, 4),
-        (11263, flat(65535), 1, 32),
-        (11264, flat(65535), 2, 32),
+        (12287, flat(65535), 1, 32),
+        (12288, flat(65535), 2, 32),
     ],
 )
 def test_chunks_and_lanes_of_our_encoder(count: int, row: list[int], n: int, k: int) -> None:
@@ -299,9 +299,9 @@ def test_chunks_and_lanes_of_our_encoder(count: int, row: list[int], n: int, k: 
     ("size", "count", "n"),
     [
         (0, 0, 1),
-        (22527, 1 << 20, 1),
-        (22528, 1 << 20, 2),
-        (22528, 8191, 1),
+        (24575, 1 << 20, 1),
+        (24576, 1 << 20, 2),
+        (24576, 8191, 1),
         (81919, 1 << 20, 4),
         (81920, 1 << 20, 5),
         (1 << 20, 1 << 20, 64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from statistics import median
 from typing import Any, NamedTuple
@@ -16,9 +17,10 @@ from scalecodec.errors import ScalecodecError
 from .rivals import Coder
 from .workloads import Latents
 
-_SAMPLE_SECONDS = 2e-3  # a sample repeats short calls up to this
+_SAMPLE_SECONDS = 6e-3  # a sample repeats short calls up to this
+_WARM_SECONDS = 2e-3  # and others before them, untimed: what ran in between has emptied the caches
 MIN_ITEMS = 2  # sets, where there are so many, however slow the coder
-_SLOW_SECONDS = 2e-2  # a call as long as this needs no warming up
+_SLOW_SECONDS = 2e-2  # a call as long as this has warmed up by itself
 
 
 class WrongResultError(ScalecodecError):
@@ -47,6 +49,7 @@ class Trial:
         self.items: list[Item] = []
         self.encode_seconds: list[float] = []  # a call; one entry a sample
         self.decode_seconds: list[float] = []
+        encode_seconds = decode_seconds = math.inf
         end = time.perf_counter() + seconds
         with coder.running():
             for latents in sets:
@@ -58,10 +61,11 @@ class Trial:
                 decoded = time.perf_counter()
                 self.require(symbols, latents)
                 self.items.append(Item(prepared, data, latents))
-                # of the last one, which is not the first: nothing is cold any more
-                self._expected = encoded - started, decoded - encoded
+                encode_seconds = min(encode_seconds, encoded - started)
+                decode_seconds = min(decode_seconds, decoded - encoded)
                 if len(self.items) >= MIN_ITEMS and decoded > end:
                     break
+        self._encode_calls, self._decode_calls = _Calls(encode_seconds), _Calls(decode_seconds)
         self._turn = cycle(self.items)
 
     def require(self, symbols: Any, latents: Latents) -> None:
@@ -80,18 +84,18 @@ class Trial:
     def sample(self, clock: Callable[[], float]) -> None:
         """Time one sample of encoding and one of decoding by ``clock``; only inside of ``coder.running()``."""
         coder = self.coder
-        encode, decode = self._expected
-        self.encode_seconds.append(self._time(lambda item: coder.encode(item.prepared), encode, clock))
-        self.decode_seconds.append(self._time(lambda item: coder.decode(item.data, item.prepared), decode, clock))
-
-    def _time(self, call: Callable[[Item], object], expected: float, clock: Callable[[], float]) -> float:
-        if expected < _SLOW_SECONDS:
-            call(self.next())  # what ran before has emptied the caches
-        items = [self.next() for _ in range(max(1, math.ceil(_SAMPLE_SECONDS / max(expected, 1e-7))))]
-        start = clock()
-        for item in items:
-            call(item)
-        return (clock() - start) / len(items)
+        for seconds, calls, call in (
+            (self.encode_seconds, self._encode_calls, lambda item: coder.encode(item.prepared)),
+            (self.decode_seconds, self._decode_calls, lambda item: coder.decode(item.data, item.prepared)),
+        ):
+            for _ in range(calls.to_warm_up()):
+                call(self.next())
+            items = [self.next() for _ in range(calls.to_time())]
+            start = clock()
+            for item in items:
+                call(item)
+            seconds.append((clock() - start) / len(items))
+            calls.expected = min(calls.expected, seconds[-1])
 
     def encode_ns(self) -> float:
         """Median over the samples, in nanoseconds a symbol."""
@@ -100,6 +104,22 @@ class Trial:
     def decode_ns(self) -> float:
         """Median over the samples, in nanoseconds a symbol."""
         return median(self.decode_seconds) / self.num_symbols * 1e9
+
+
+@dataclass
+class _Calls:
+    """How many calls a sample takes, by the seconds that one is expected to last."""
+
+    expected: float  # the shortest seen: others may have held up the rest
+
+    def to_warm_up(self) -> int:
+        return 0 if self.expected >= _SLOW_SECONDS else self._lasting(_WARM_SECONDS)
+
+    def to_time(self) -> int:
+        return self._lasting(_SAMPLE_SECONDS)
+
+    def _lasting(self, seconds: float) -> int:
+        return max(1, math.ceil(seconds / max(self.expected, 1e-7)))
 
 
 def require_same_streams(trials: Sequence[Trial]) -> None:

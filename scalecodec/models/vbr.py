@@ -139,7 +139,8 @@ class MeanScaleHyperprior(CompressionModel):
     ) -> tuple[Tensor, Tensor]:
         """(table indexes, means) that the hyper-latent gives."""
         scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size, stream=stream))
-        if not bool((scales.isfinite() & means.isfinite()).all()):
+        # A sum shows whatever is not finite, and sooner; large values may overflow it, and then all are looked at.
+        if not bool((scales.sum() + means.sum()).isfinite()) and not bool((scales.isfinite() & means.isfinite()).all()):
             raise blame("the hyper-latent gives scales or means that are not finite: damaged stream or weights")
         return self.gaussian_conditional.build_indexes(scales, GAIN_TABLE[gain_index]), means
 

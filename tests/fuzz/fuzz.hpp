@@ -94,8 +94,6 @@ inline void mutate_byte(Random& random, std::size_t at, Input& input) {
 
 }  // namespace fuzz
 
-#if defined(SCALECODEC_FUZZ_STANDALONE)
-
 // Sanitizers end with SIGABRT, so that one handler sees every end. Stacks of allocations are short and freed
 // blocks are kept apart for less long than usual: both take more time than all else here.
 extern "C" inline const char* __attribute__((used)) __asan_default_options() {
@@ -104,6 +102,8 @@ extern "C" inline const char* __attribute__((used)) __asan_default_options() {
 extern "C" inline const char* __attribute__((used)) __ubsan_default_options() {
   return "abort_on_error=1:print_stacktrace=1";
 }
+
+#if defined(SCALECODEC_FUZZ_STANDALONE)
 
 namespace fuzz {
 

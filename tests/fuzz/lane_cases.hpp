@@ -90,15 +90,24 @@ struct Recipe {
   std::size_t num_variants;
 };
 
+#if defined(SCALECODEC_FUZZ_STANDALONE)
+constexpr std::size_t kMostTables = kMaxLaneTables, kMostSymbols = 65536;
+#else
+// libFuzzer heaps up what takes long, and this reaches nothing else.
+constexpr std::size_t kMostTables = 1000, kMostSymbols = 1300;
+#endif
+
 // Around the numbers at which the core changes its ways: 64 tables in registers, 128 cells, 2^16 cells, 2^16
 // tables.
 constexpr Recipe kRecipes[] = {
-    {1, 8, Offsets::kZeroMode, 16},    {1, 1, Offsets::kAny, 16},       {3, 60, Offsets::kCentred, 16},
-    {64, 40, Offsets::kZeroMode, 16},  {64, 12, Offsets::kEdges, 16},   {65, 20, Offsets::kCentred, 16},
-    {300, 10, Offsets::kAny, 16},      {1, 140, Offsets::kCentred, 16}, {5, 600, Offsets::kEdges, 16},
-    {1, 300, Offsets::kZeroMode, 16},  {12, 2, Offsets::kAny, 16},      {20, 3000, Offsets::kAny, 8},
-    {1, 40000, Offsets::kAny, 4},      {1, 65536, Offsets::kEdges, 2},  {700, 160, Offsets::kCentred, 2},
-    {65536, 2, Offsets::kZeroMode, 1},
+    {1, 8, Offsets::kZeroMode, 16},   {1, 1, Offsets::kAny, 16},
+    {3, 60, Offsets::kCentred, 16},   {64, 40, Offsets::kZeroMode, 16},
+    {64, 12, Offsets::kEdges, 16},    {65, 20, Offsets::kCentred, 16},
+    {300, 10, Offsets::kAny, 16},     {1, 140, Offsets::kCentred, 16},
+    {5, 600, Offsets::kEdges, 16},    {1, 300, Offsets::kZeroMode, 16},
+    {12, 2, Offsets::kAny, 16},       {20, 3000, Offsets::kAny, 8},
+    {1, 40000, Offsets::kAny, 4},     {1, 65536, Offsets::kEdges, 2},
+    {700, 160, Offsets::kCentred, 2}, {kMostTables, 2, Offsets::kZeroMode, 1},
 };
 
 /// Tables of one recipe, and what the page makes of them.
@@ -199,7 +208,7 @@ constexpr std::uint32_t kLongKind = 255;
 inline std::size_t size_from(std::uint32_t kind, std::size_t value) {
   if (kind < 216) return value % 40;
   if (kind < 250) return value % 200;
-  return kind < kLongKind ? value % 2500 : value;
+  return value % std::min<std::size_t>(kMostSymbols, kind < kLongKind ? 2500 : 65536);
 }
 
 inline Case::Case(Reader reader) : set(&table_set(reader.half())) {
@@ -278,6 +287,21 @@ inline void Case::fill_symbols(Random random, std::uint32_t pattern) {
     }
     symbols[i] = static_cast<std::int32_t>(std::clamp(symbol, kLow, kHigh));
   }
+}
+
+/// What was made of fronts: few of them come in between before one comes again.
+template <class Made>
+Made& made_of(const std::uint8_t* data) {
+  static std::array<std::pair<Input, std::unique_ptr<Made>>, 256> kept;
+  const Reader reader{data, data + kFrontBytes};
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i < kFrontBytes; ++i) hash = (hash + data[i]) * 0x9e3779b97f4a7c15u;
+  auto& [front, made] = kept[hash >> 56];
+  if (!made || !std::equal(front.begin(), front.end(), data)) {
+    front.assign(data, data + kFrontBytes);
+    made = std::make_unique<Made>(reader);
+  }
+  return *made;
 }
 
 /// A front of chance, but for few symbols.

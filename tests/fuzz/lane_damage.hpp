@@ -9,15 +9,13 @@ namespace fuzz {
 
 constexpr std::size_t kEditBytes = 4, kMaxEdits = 40, kMaxPieces = 8, kMaxIndexes = 40000;
 
-/// A case and its stream, kept as long as inputs have the same front.
+/// A case and its stream.
 struct Base {
-  Input front;
   Case made;
   TypedBlock indexes;
   std::vector<Piece> pieces;
 
-  Base(const Input& bytes, Reader reader)
-      : front(bytes), made(reader), indexes(made.index_type, made.indexes) {
+  explicit Base(Reader reader) : made(reader), indexes(made.index_type, made.indexes) {
     if (!made.is_raw) made.is_ours ? encode_ours() : encode_as_told();
   }
 

@@ -104,12 +104,10 @@ void check_stream(const Base& base, const Damaged& damaged) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static std::unique_ptr<Base> base;
   ++counts.runs;
   if (size < kFrontBytes) return 0;
-  const Input front(data, data + kFrontBytes);
-  if (!base || base->front != front) base = std::make_unique<Base>(front, Reader{data, data + kFrontBytes});
-  check_stream(*base, Damaged(*base, {data + kFrontBytes, data + size}));
+  const Base& base = made_of<Base>(data);
+  check_stream(base, Damaged(base, {data + kFrontBytes, data + size}));
   return 0;
 }
 

@@ -175,25 +175,19 @@ void check_jobs(const Case& made, const Arrays& arrays, const std::vector<std::i
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static std::unique_ptr<Case> made;
-  static Input front;
   ++counts.runs;
   if (size < kFrontBytes) return 0;
-  const Input new_front(data, data + kFrontBytes);
-  if (front != new_front) {
-    made = std::make_unique<Case>(Reader{data, data + kFrontBytes});
-    front = new_front;
-  }
-  const Arrays arrays(*made, {data + kFrontBytes, data + size});
+  const Case& made = made_of<Case>(data);
+  const Arrays arrays(made, {data + kFrontBytes, data + size});
   const std::vector<std::int32_t> indexes = arrays.indexes.loaded(-1);
-  const bool good = are_good(arrays, made->set->size(), indexes);
+  const bool good = are_good(arrays, made.set->size(), indexes);
   const LaneKernels& reading = *kernel_sets()[size % kernel_sets().size()].lanes;
   // The encoder's own choices, and every way to refuse; or any lanes, which it would choose for long streams
   // only.
-  if (made->is_ours || !good)
-    check_tasks(*made, arrays, good, reading);
+  if (made.is_ours || !good)
+    check_tasks(made, arrays, good, reading);
   else
-    check_jobs(*made, arrays, indexes, reading);
+    check_jobs(made, arrays, indexes, reading);
   ++(good ? counts.encoded : counts.refused);
   return 0;
 }

@@ -56,7 +56,8 @@ driver::Tables read_tables(Reader& reader) {
   const std::uint32_t kind = reader.byte();
   const std::size_t count = kind == 255 ? kManyTables : 1 + (kind % 8 ? kind % 2 : kind / 8 % kMaxTables);
   std::vector<std::size_t> symbols;
-  for (std::size_t i = 0; i < count; ++i) symbols.push_back(num_symbols_from(reader));
+  for (std::size_t i = 0; i < count; ++i)
+    symbols.push_back(count == kManyTables ? 1 + reader.byte() % 3 : num_symbols_from(reader));
   driver::Tables tables(count, *std::max_element(symbols.begin(), symbols.end()) + 1 + kind / 64);
   for (std::size_t i = 0; i < count; ++i) {
     read_row(reader, symbols[i], tables.row(i));

@@ -18,35 +18,35 @@ rm -rf "$room/objects" "$room/found"
 mkdir -p "$room/objects" "$room/found" "$room/corpus"
 room=$(cd "$room" && pwd)
 
-flags=(-std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fno-sanitize-recover=all "-I$root/csrc")
+flags=(-std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all "-I$root/csrc")
 echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' > "$room/objects/probe.cpp"
 compiler=${CLANGXX:-clang++} engine=libFuzzer
 if [ "${ENGINE:-}" = standalone ] ||
   ! "$compiler" -fsanitize=fuzzer,address,undefined "$room/objects/probe.cpp" -o "$room/objects/probe" 2> /dev/null; then
   compiler=${CXX:-g++} engine=standalone
-fi
-if [ "$engine" = libFuzzer ]; then
-  flags+=(-fsanitize=fuzzer,address,undefined)
-else
-  flags+=(-fsanitize=address,undefined -D_GLIBCXX_ASSERTIONS -DSCALECODEC_FUZZ_STANDALONE)
+  flags+=(-D_GLIBCXX_ASSERTIONS -DSCALECODEC_FUZZ_STANDALONE)
 fi
 
-objects=()
-for source in csrc/*.cpp "tests/fuzz/$target.cpp"; do
-  case $source in csrc/module*) continue ;; esac
+"$compiler" "${flags[@]}" -c "tests/fuzz/$target.cpp" -o "$room/objects/target.o"
+for source in csrc/*.cpp; do
   own=()
-  # clang passes over GCC's way to name a file's instruction sets.
+  case $source in csrc/module*) continue ;; esac
   if [ "$engine" = libFuzzer ]; then
+    # What guides the inputs is the core's coverage, not the target's.
+    own=(-fsanitize-coverage=inline-8bit-counters,pc-table)
+    # clang passes over GCC's way to name a file's instruction sets.
     for set in $(sed -nE 's/^#pragma GCC target\("([^"]*)"\).*/\1/p' "$source" | tr , ' '); do own+=("-m$set"); done
   fi
-  objects+=("$room/objects/$(basename "$source" .cpp).o")
-  "$compiler" "${flags[@]}" ${own[@]+"${own[@]}"} -c "$source" -o "${objects[-1]}"
+  "$compiler" "${flags[@]}" ${own[@]+"${own[@]}"} -c "$source" -o "$room/objects/core_$(basename "$source" .cpp).o"
 done
-"$compiler" "${flags[@]}" "${objects[@]}" -o "$room/fuzz"
+[ "$engine" = standalone ] || flags+=(-fsanitize=fuzzer)
+"$compiler" "${flags[@]}" "$room"/objects/*.o -o "$room/fuzz"
 
 cd "$room/found"
+# A start: what guides the inputs must meet the core at least once.
+[ "$engine" = standalone ] || head -c 64 /dev/zero > "$room/corpus/zeros"
 options=(-runs="$executions" -seed="$seed")
-[ "$engine" = standalone ] || options+=(-max_len=4096 -len_control=0 -timeout=60 -rss_limit_mb=8192 "$room/corpus")
+[ "$engine" = standalone ] || options+=(-max_len=4096 -timeout=60 -rss_limit_mb=8192 -detect_leaks=0 -entropic_scale_per_exec_time=1 "$room/corpus")
 since=$SECONDS status=0
 "$room/fuzz" "${options[@]}" > "$room/log" 2>&1 || status=$?
 spent=$((SECONDS - since))

@@ -104,7 +104,10 @@ def decode_batch(
     threads: int = 1,
     outs: Sequence[IntegerArray] | None = None,
 ) -> list[Any]:
-    """Inverse of :func:`encode_batch`; every item as by :func:`decode`, in one list. ``outs`` must not overlap."""
+    """Inverse of :func:`encode_batch`; every item as by :func:`decode`, in one list.
+
+    Of ``outs``, none may overlap another, nor the data and indexes of another item: then symbols would be wrong.
+    """
     _check(table, threads)
     num_outs = len(indexes) if outs is None else len(outs)
     if not len(data) == len(indexes) == num_outs:

@@ -36,7 +36,7 @@ def table(result: Result) -> str:
         ]
         if result.load > 0.5:
             blocks.append(
-                f"Other programs were running (load average {result.load:.1f}): threads gain less than they can."
+                f"Load average {result.load:.1f} before: what else was running may have held the threads back."
             )
     if result.missing:
         blocks.append("\n".join(result.missing))

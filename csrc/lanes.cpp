@@ -65,7 +65,8 @@ void run_jobs(Work<Job>& work, std::size_t num_threads, Code&& code) {
     try {
       code(first, static_cast<int>(group.size));
     } catch (const std::bad_alloc&) {
-      first->result = {Status::kNoMemory, 0};
+      for (Job* job = first; job != end; ++job)
+        job->result = {Status::kNoMemory, 0};  // who knows how far each came
     }
     std::for_each(first, end, [&](const Job& job) { failures.note(job); });
   });

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 
@@ -36,12 +37,16 @@ struct Batch {
 class Pool {
  public:
   void run(Batch& batch, std::size_t num_helpers) {
-    {
+    std::size_t num_invited = 0;
+    try {
       const std::lock_guard<std::mutex> lock(mutex_);
       grow(num_helpers);
-      num_helpers = std::min(num_helpers, num_threads_);
-      for (std::size_t i = 0; i < num_helpers; ++i) invitations_.push_back(&batch);
+      for (num_helpers = std::min(num_helpers, num_threads_); num_invited < num_helpers; ++num_invited)
+        invitations_.push_back(&batch);
+    } catch (const std::bad_alloc&) {
+      // Whoever was invited will do, and the caller works itself.
     }
+    num_helpers = num_invited;
     for (std::size_t i = 0; i < num_helpers; ++i) invited_.notify_one();
     batch.work();
     std::unique_lock<std::mutex> lock(mutex_);
@@ -108,7 +113,11 @@ void run_parallel(std::size_t count, std::size_t num_threads,
     batch.work();
     return;
   }
-  pool().run(batch, num_helpers - 1);
+  try {
+    pool().run(batch, num_helpers - 1);
+  } catch (const std::bad_alloc&) {
+    batch.work();  // no memory for the pool itself
+  }
 }
 
 }  // namespace scalecodec

@@ -1,6 +1,6 @@
 /// The core's own driver, without Python: run it under AddressSanitizer and UndefinedBehaviorSanitizer.
 ///
-///     flags="-std=c++17 -g -O1 -Icsrc -fsanitize=address,undefined -fno-sanitize-recover=all"
+///     flags="-std=c++17 -g -O1 -pthread -Icsrc -fsanitize=address,undefined -fno-sanitize-recover=all"
 ///     c++ $flags tests/core/driver*.cpp $(ls csrc/*.cpp | grep -v module) -o driver && ./driver
 #include "driver.hpp"
 
@@ -24,7 +24,7 @@ namespace copy {
 
 namespace driver {
 
-int allocations_until_failure = 0;
+std::atomic<int> allocations_until_failure{0};
 
 }  // namespace driver
 
@@ -190,6 +190,8 @@ int main() {
   driver::run("streams", driver::test_streams, random);
   driver::run("damage", driver::test_damage, random);
   driver::run("quantization", driver::test_quantize, random);
+  driver::run("lanes", driver::test_lanes, random);
+  driver::run("damage to lanes", driver::test_lane_damage, random);
   std::printf("%llu checks, %llu failed\n", static_cast<unsigned long long>(driver::num_checks),
               static_cast<unsigned long long>(driver::num_failures));
   return driver::num_failures != 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -148,11 +149,13 @@ Result decode(const Bytes& stream, const std::vector<std::int32_t>& indexes, con
               std::vector<std::int32_t>& symbols);
 
 /// The allocation of this number from now on fails; 0: none does.
-extern int allocations_until_failure;
+extern std::atomic<int> allocations_until_failure;
 
 void test_tables(Random& random);
 void test_streams(Random& random);
 void test_damage(Random& random);
 void test_quantize(Random& random);
+void test_lanes(Random& random);
+void test_lane_damage(Random& random);
 
 }  // namespace driver

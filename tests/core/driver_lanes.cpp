@@ -80,13 +80,13 @@ void test_page() {
   tables.offset = {-1};
   CHECK(tables.build().ok());
   const std::vector<std::int32_t> first = {-1, 0, 1, 2, -2, 5, -100, 100000, -100000};
-  const std::uint8_t one_lane[] = {0x1c, 0x0b, 0xc6, 0xe0, 0x99, 0xf1, 0xff, 0xff, 0xff,
-                                   0xff, 0xff, 0xff, 0xff, 0xff, 0x0c, 0x9a, 0xbd, 0x0c,
-                                   0x9a, 0xbc, 0x01, 0xc5, 0x06, 0x01, 0x00};
+  const std::uint8_t one_lane[] = {0x0c, 0x0b, 0x1a, 0xf1, 0xdb, 0x78, 0xff, 0x7f, 0xff,
+                                   0x7f, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f, 0x0c, 0x9a,
+                                   0xbd, 0x0c, 0x9a, 0xbc, 0x01, 0xc5, 0x06, 0x01, 0x00};
   const std::vector<std::int32_t> second = {5, 0, -1, 1,  0, -1, -40, 1,  0, 0, 1, -1,
                                             0, 1, 0,  -1, 0, 70, 1,   -1, 0, 1, 0, -1};
-  const std::uint8_t four_lanes[] = {0x09, 0x11, 0x20, 0x21, 0x1b, 0xff, 0xff, 0x56, 0x3a, 0xcd, 0x74,
-                                     0xf2, 0xca, 0x48, 0xb0, 0xff, 0xff, 0x01, 0x88, 0x4d, 0x06};
+  const std::uint8_t four_lanes[] = {0x09, 0x11, 0x21, 0x21, 0x16, 0xff, 0x7f, 0xc5, 0x80, 0x58, 0x65,
+                                     0xd2, 0x4c, 0x06, 0x04, 0xff, 0x7f, 0x01, 0x88, 0x4d, 0x06};
   const Bytes bytes(one_lane, sizeof one_lane), other_bytes(four_lanes, sizeof four_lanes);
   const Typed<std::int32_t> symbols(first), indexes(std::vector<std::int32_t>(first.size()));
   for_each_set([&](const LaneKernels& kernels) {
@@ -97,10 +97,11 @@ void test_page() {
         decoded == first);
   CHECK(decode_by_all(other_bytes, std::vector<std::int32_t>(second.size()), tables, decoded).ok() &&
         decoded == second);
-  const std::uint8_t nothing[] = {0, 1};
+  const std::uint8_t nothing[] = {0, 0, 0, 1};
   const Typed<std::int32_t> none({});
-  CHECK(same(encode_lanes(none.source(), none.source(), tables, kScalarLanes, 1), Bytes(nothing, 2)));
-  CHECK(decode_by_all(Bytes(nothing, 2), {}, tables, decoded).ok() && decoded.empty());
+  CHECK(same(encode_lanes(none.source(), none.source(), tables, kScalarLanes, 1),
+             Bytes(nothing, sizeof nothing)));
+  CHECK(decode_by_all(Bytes(nothing, sizeof nothing), {}, tables, decoded).ok() && decoded.empty());
 }
 
 /// Every cut, sizes around a turn, a block of 1024 and the tail's 4096: one set's bytes are all sets' bytes.

@@ -98,60 +98,50 @@ void test_heads() {
     Status status;
     std::vector<std::uint8_t> bytes;
   } const cases[] = {
-      {"none: one lane", 1, Status::kOk, {0x00, 0x01}},
-      {"none: four lanes, all in the tail", 1, Status::kOk, {0x01, 0x01, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0}},
+      {"none: one lane", 1, Status::kOk, {0x00, 2, 0, 1}},
+      {"none: four lanes, all in the tail", 1, Status::kOk, {0x01, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
       {"nothing at all", 1, Status::kStreamHead, {}},
       {"no state", 1, Status::kStreamHead, {0x00}},
-      {"bit 7", 1, Status::kStreamHead, {0x80, 0x01}},
-      {"w of 8", 1, Status::kStreamHead, {0x20, 0x01}},
-      {"a state of 0", 1, Status::kStreamHead, {0x00, 0x00}},
-      {"a state with a last byte 0", 1, Status::kStreamHead, {0x04, 0x01, 0x00}},
-      {"half a word", 1, Status::kStreamHead, {0x00, 0x01, 0x00}},
-      {"a word too many", 1, Status::kStreamEnd, {0x00, 0x01, 0x01, 0x00}},
-      {"a side stream of no bytes", 1, Status::kStreamHead, {0x10, 0x00, 0x01}},
-      {"a side stream too long", 1, Status::kStreamHead, {0x10, 0x02, 0x01, 0x00}},
-      {"a side stream that nothing reads", 1, Status::kStreamLong, {0x10, 0x01, 0x01, 0x00}},
-      {"its length spelled with a byte too many", 1, Status::kStreamHead, {0x10, 0x81, 0x00, 0x01, 0x00}},
-      {"an end at another state", 1, Status::kStreamEnd, {0x00, 0x02}},
-      {"w of 3 with four lanes", 1, Status::kStreamHead, {0x0d, 0x01, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"a place of 0", 1, Status::kStreamHead, {0x81, 0x00, 0x00, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"a tail of more than all symbols",
+      {"two bytes of a state", 1, Status::kStreamHead, {0x00, 2, 0}},
+      {"bit 7", 1, Status::kStreamHead, {0x80, 2, 0, 1}},
+      {"w of 4", 1, Status::kStreamHead, {0x10, 2, 0, 1}},
+      {"a state below 2^16", 1, Status::kStreamHead, {0x00, 2, 0, 0}},
+      {"a state with a byte too many", 1, Status::kStreamHead, {0x04, 2, 0, 1, 0}},
+      {"half a word", 1, Status::kStreamHead, {0x00, 2, 0, 1, 0}},
+      {"a word that is missing", 1, Status::kStreamShort, {0x00, 0, 0, 1}},
+      {"a word that nothing reads", 1, Status::kStreamLong, {0x00, 2, 0, 1, 0, 0}},
+      {"a side stream of no bytes", 1, Status::kStreamHead, {0x08, 0, 2, 0, 1}},
+      {"a side stream beyond the end", 1, Status::kStreamHead, {0x08, 2, 2, 0, 1, 0}},
+      {"a side stream that nothing reads", 1, Status::kStreamLong, {0x08, 1, 2, 0, 1, 0}},
+      {"its length spelled with a byte too many", 1, Status::kStreamHead, {0x08, 0x81, 0, 2, 0, 1, 0}},
+      {"an end at another state", 1, Status::kStreamEnd, {0x00, 3, 0, 1}},
+      {"w of 3 with four lanes", 1, Status::kStreamHead, {0x0d, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"a place of 0", 1, Status::kStreamHead, {0x81, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"a tail of more than all", 1, Status::kStreamHead, {0x01, 2, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"a tail of more than there are before",
        1,
        Status::kStreamHead,
-       {0x01, 0x02, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"a tail of more than come before its place",
-       1,
+       {0x81, 128, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"half a low", 1, Status::kStreamHead, {0x01, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0}},
+      {"a filling bit", 1, Status::kStreamHead, {0x01, 1, 1, 0, 2, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"a lane beyond the end states", 1, Status::kStreamEnd, {0x01, 1, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"a seed behind the tail's words", 1, Status::kStreamEnd, {0x01, 1, 0, 0, 2, 0, 1, 0, 1, 0, 0, 0}},
+      {"a tail from a state below 2^16", 1, Status::kStreamEnd, {0x05, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0}},
+      {"a tail from a state of 0", 0, Status::kStreamEnd, {0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+      {"a tail that ends at another state", 1, Status::kStreamEnd, {0x01, 1, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0}},
+      {"a tail of too many words", 1, Status::kStreamEnd, {0x05, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0}},
+      {"a lane's word that is missing", 1, Status::kStreamEnd, {0x01, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}},
+      {"words that nothing reads", 1, Status::kStreamLong, {0x01, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0}},
+      {"none: two chunks", 2, Status::kOk, {0x7c, 2, 4, 0, 2, 0, 1, 0, 2, 0, 1}},
+      {"one chunk of several", 2, Status::kStreamHead, {0x7c, 1, 0, 2, 0, 1}},
+      {"more chunks than symbols", 1, Status::kStreamHead, {0x7c, 2, 4, 0, 2, 0, 1, 0, 2, 0, 1}},
+      {"a chunk beyond the end", 2, Status::kStreamShort, {0x7c, 2, 9, 0, 2, 0, 1, 0, 2, 0, 1}},
+      {"a chunk of no bytes", 2, Status::kStreamLong, {0x7c, 2, 8, 0, 2, 0, 1, 0, 2, 0, 1}},
+      {"lengths that end early", 4, Status::kStreamHead, {0x7c, 4, 0, 128, 128, 128, 128, 128}},
+      {"several chunks in one of several",
+       3,
        Status::kStreamHead,
-       {0x81, 0x80, 0x01, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"no lows", 1, Status::kStreamHead, {0x01, 0x01, 0, 0, 0x01, 0, 0, 0, 0, 0, 0}},
-      {"a filling bit", 1, Status::kStreamHead, {0x01, 0x01, 0x01, 0, 0x02, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"a lane beyond the end state",
-       1,
-       Status::kStreamEnd,
-       {0x01, 0x01, 0x01, 0, 0x00, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"a seed behind the tail's words",
-       1,
-       Status::kStreamEnd,
-       {0x01, 0x01, 0, 0, 0x01, 0, 0, 0, 0x01, 0, 0, 0}},
-      {"a tail of state 0, which a word would make 1",
-       1,
-       Status::kStreamEnd,
-       {0x05, 0x01, 0, 0, 0, 0, 0, 0, 0x01, 0, 0, 0}},
-      {"a tail of state 0", 0, Status::kStreamEnd, {0x01, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
-      {"words that are missing", 1, Status::kStreamEnd, {0x01, 0x00, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0}},
-      {"words that nothing reads",
-       1,
-       Status::kStreamLong,
-       {0x01, 0x01, 0, 0, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
-      {"one chunk of several", 2, Status::kStreamHead, {0x7c, 0x01, 0x00, 0x01}},
-      {"more chunks than symbols", 1, Status::kStreamHead, {0x7c, 0x02, 0x02, 0x00, 0x01, 0x00, 0x01}},
-      {"none: two chunks", 2, Status::kOk, {0x7c, 0x02, 0x02, 0x00, 0x01, 0x00, 0x01}},
-      {"a chunk beyond the end", 2, Status::kStreamShort, {0x7c, 0x02, 0x05, 0x00, 0x01, 0x00, 0x01}},
-      {"lengths that end early", 4, Status::kStreamHead, {0x7c, 0x04, 0x00, 0x01, 0x80, 0x80, 0x80, 0x80}},
-      {"a chunk of several in several",
-       4,
-       Status::kStreamHead,
-       {0x7c, 0x02, 0x02, 0x00, 0x01, 0x7c, 0x02, 0x02, 0x00, 0x01, 0x00, 0x01}},
+       {0x7c, 2, 4, 0, 2, 0, 1, 0x7c, 2, 4, 0, 2, 0, 1, 0, 2, 0, 1}},
   };
   for (const auto& c : cases) {
     std::vector<std::int32_t> symbols;
@@ -378,6 +368,45 @@ void test_no_lane_memory(Random& random) {
   }
 }
 
+/// The same for several streams in one call: what is told to be good is good.
+void test_no_batch_memory(Random& random) {
+  constexpr std::size_t kCount = 3, kSymbols = 300;
+  const Tables tables = random_tables(random, 100, 40);
+  const LaneTable& lanes = tables.prepared.lanes();
+  const Values values = random_values(random, tables, kSymbols, 10);
+  const Typed<std::int32_t> symbols(values.symbols), indexes(values.indexes);
+  const Bytes stream = encode_chunk(values, tables, {32, 1}, kScalarLanes);
+  const Bytes ours = encode_lanes(symbols.source(), indexes.source(), tables, kScalarLanes, 1);
+  const auto status_of = [](const auto& tasks) {
+    for (const auto& task : tasks)
+      if (!task.result.ok()) return task.result.status;
+    return Status::kOk;
+  };
+  check_no_memory([&] {
+    std::vector<LaneEncodeTask> tasks(kCount, {symbols.source(), indexes.source(), {}, {}});
+    lanes_encode(tasks.data(), kCount, lanes, *active_kernels().lanes, 1);
+    for (const LaneEncodeTask& task : tasks)
+      CHECK(!task.result.ok() ||
+            std::equal(ours.data.get(), ours.data.get() + ours.size, task.out.begin(), task.out.end()));
+    return status_of(tasks);
+  });
+  check_no_memory([&] {
+    Exact<std::int32_t> out(kCount * kSymbols);
+    std::vector<LaneDecodeTask> tasks;
+    for (std::size_t i = 0; i < kCount; ++i)
+      tasks.push_back({stream.data.get(),
+                       stream.size,
+                       indexes.source(),
+                       {out.data.get() + i * kSymbols, IntegerType::kInt32, kSymbols},
+                       {}});
+    lanes_decode(tasks.data(), kCount, lanes, *active_kernels().lanes, 1);
+    for (std::size_t i = 0; i < kCount; ++i)
+      CHECK(!tasks[i].result.ok() ||
+            std::equal(values.symbols.begin(), values.symbols.end(), out.data.get() + i * kSymbols));
+    return status_of(tasks);
+  });
+}
+
 /// The pool's own allocations fail, at every place in its queue: all work is done, and nothing stays behind.
 void test_no_pool_memory() {
   for (int i = 0; i < 600; ++i) {
@@ -407,6 +436,7 @@ void test_lane_damage(Random& random) {
   test_damaged_batches(random);
   test_hostile_arrays(random);
   test_no_lane_memory(random);
+  test_no_batch_memory(random);
   test_no_pool_memory();
 }
 

@@ -7,7 +7,7 @@
 
 namespace fuzz {
 
-constexpr std::size_t kEditBytes = 4, kMaxEdits = 40, kMaxPieces = 8, kMaxIndexes = 40000;
+constexpr std::size_t kEditBytes = 4, kMaxEdits = 40, kMaxPieces = 40, kMaxIndexes = 40000;
 
 /// A case and its stream.
 struct Base {
@@ -72,11 +72,13 @@ struct Edit {
 };
 
 /// A state of the kinds that matter: edges, and anything.
-inline std::uint32_t some_state(std::uint32_t seed, std::uint32_t low) {
-  const std::uint32_t edges[] = {low, low + 1, 2 * low - 1, 2 * low, 0xffffffff, 0x7fffffff, 0x80000000};
+inline std::uint32_t some_state(std::uint32_t seed) {
+  constexpr std::uint32_t kEdges[] = {kLaneStateLow,     kLaneStateLow + 1, 2 * kLaneStateLow - 1,
+                                      2 * kLaneStateLow, (1u << 24) - 1,    1u << 24,
+                                      (1u << 31) - 1,    1u << 31,          0xffffffff};
   const std::uint32_t state =
-      seed % 4 ? static_cast<std::uint32_t>(Random{seed}.bits()) : edges[seed / 4 % 7];
-  return std::max(state, low);
+      seed % 4 ? static_cast<std::uint32_t>(Random{seed}.bits()) : kEdges[seed / 4 % std::size(kEdges)];
+  return std::max(state, kLaneStateLow);
 }
 
 /// One field, whatever it does to the others.
@@ -85,7 +87,6 @@ inline void edit_head(Piece& piece, std::size_t num_symbols, const Edit& edit) {
   LaneHead head;
   const std::uint8_t* next = piece.head.data();
   if (!read_head(next, next + piece.head.size(), num_symbols, head) && head.states[0] == 0) return;
-  const std::uint32_t low = 65536;
   switch (edit.sort % 8) {
     case 0:
       head.num_lanes = kLanes[edit.value % 4];
@@ -104,17 +105,16 @@ inline void edit_head(Piece& piece, std::size_t num_symbols, const Edit& edit) {
       head.tail_words = edit.value % 32;
       break;
     case 5:
-      head.states[edit.where % head.num_lanes] = some_state(edit.value, low);
+      head.states[edit.where % head.num_lanes] = some_state(edit.value);
       break;
     case 6:
       head.side_bytes = (head.side_bytes + static_cast<std::size_t>(edit.signed_value())) & 0xffff;
       break;
     default:
       for (std::size_t lane = 0; lane < kMaxLanes; ++lane)
-        head.states[lane] = some_state(edit.where + static_cast<std::uint32_t>(lane), low);
+        head.states[lane] = some_state(edit.where + static_cast<std::uint32_t>(lane));
   }
-  if (head.num_lanes > 1)
-    for (std::uint32_t& state : head.states) state = std::max(state, kLaneStateLow);
+  for (std::uint32_t& state : head.states) state = std::max(state, kLaneStateLow);
   piece.head.clear();
   write_head(head, piece.head);
 }
@@ -189,10 +189,16 @@ inline void Damaged::edit_chunks(const Edit& edit) {
       std::swap(pieces[at].body, pieces[other].body);
       break;
     case 2:
-      if (pieces.size() < kMaxPieces) pieces.push_back(pieces[at]), lies.push_back(0);
+      if (pieces.size() > 1) pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(at));
       break;
     case 3:
       empty_lanes(pieces[at], num_symbols, edit);
+      break;
+    case 4:
+      pieces.insert(pieces.end(),
+                    std::min<std::size_t>(edit.value % 32, kMaxPieces - std::min(kMaxPieces, pieces.size())),
+                    Piece(pieces[at]));
+      lies.resize(pieces.size());
       break;
     default:
       lies[at] += edit.signed_value();

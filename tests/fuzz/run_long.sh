@@ -28,16 +28,12 @@ if [ "${ENGINE:-}" = standalone ] ||
 fi
 
 "$compiler" "${flags[@]}" -c "tests/fuzz/$target.cpp" -o "$room/objects/target.o"
+# What guides the inputs is the core's coverage, not the target's.
+guide=()
+[ "$engine" = standalone ] || guide=(-fsanitize-coverage=inline-8bit-counters,pc-table)
 for source in csrc/*.cpp; do
-  own=()
   case $source in csrc/module*) continue ;; esac
-  if [ "$engine" = libFuzzer ]; then
-    # What guides the inputs is the core's coverage, not the target's.
-    own=(-fsanitize-coverage=inline-8bit-counters,pc-table)
-    # clang passes over GCC's way to name a file's instruction sets.
-    for set in $(sed -nE 's/^#pragma GCC target\("([^"]*)"\).*/\1/p' "$source" | tr , ' '); do own+=("-m$set"); done
-  fi
-  "$compiler" "${flags[@]}" ${own[@]+"${own[@]}"} -c "$source" -o "$room/objects/core_$(basename "$source" .cpp).o"
+  "$compiler" "${flags[@]}" ${guide[@]+"${guide[@]}"} -c "$source" -o "$room/objects/core_$(basename "$source" .cpp).o"
 done
 [ "$engine" = standalone ] || flags+=(-fsanitize=fuzzer)
 "$compiler" "${flags[@]}" "$room"/objects/*.o -o "$room/fuzz"

@@ -46,7 +46,7 @@ options=(-runs="$executions" -seed="$seed")
 since=$SECONDS status=0
 "$room/fuzz" "${options[@]}" > "$room/log" 2>&1 || status=$?
 spent=$((SECONDS - since))
-grep -vE '^(#[0-9]|INFO:|\s+NEW_FUNC)' "$room/log" | tail -n 40 || true
+grep -vE '^(#|"|INFO:|\s+NEW_FUNC)' "$room/log" | tail -n 40 || true
 # Where a run ended early, its last report says how far it had come.
 done=$(grep -oE '^#[0-9]+|[0-9]+ executions' "$room/log" | tail -n 1 | tr -dc 0-9 || true)
 found=$(find . -type f | wc -l)

@@ -8,7 +8,8 @@
 # in any case; CLANGXX and CXX choose other compilers. What is built, found and kept lies in FUZZ_DIR, else build/fuzz.
 #
 # It ends at the first finding, with status 1. Its last lines are the executions, how many a second, and the findings;
-# the input of a finding is in FUZZ_DIR/TARGET/found, and `FUZZ_DIR/TARGET/fuzz FILE` runs it again.
+# the input of a finding is in FUZZ_DIR/TARGET/found, the whole report in FUZZ_DIR/TARGET/log, and `FUZZ_DIR/TARGET/fuzz FILE` runs
+# the input again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD target=${1:?which target?} executions=${2:-1000000} seed=${3:-1}

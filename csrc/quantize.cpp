@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <iterator>
 #include <limits>
 #include <type_traits>
@@ -118,15 +119,24 @@ std::size_t quantize_range(const QuantizeTask& task, const QuantizeKernels& kern
   return unfit;
 }
 
+/// By blocks, each copied before its latents are written: these may take the symbols' own memory.
 template <class Symbol>
 void dequantize_range(const Symbol* symbols, const float* mean, float gain, std::size_t count,
                       float* latent) {
-  if (!mean) {
-    for (std::size_t i = 0; i < count; ++i) latent[i] = static_cast<float>(symbols[i]) / gain;
-  } else if (gain == 1.0f) {  // a division that changes nothing: spared
-    for (std::size_t i = 0; i < count; ++i) latent[i] = static_cast<float>(symbols[i]) + mean[i];
-  } else {
-    for (std::size_t i = 0; i < count; ++i) latent[i] = static_cast<float>(symbols[i]) / gain + mean[i];
+  Symbol block[kBlock];
+  for (std::size_t size; count > 0; count -= size, symbols += size, latent += size) {
+    size = std::min(count, kBlock);
+    std::memcpy(block, symbols, size * sizeof(Symbol));
+    if (!mean) {
+      for (std::size_t i = 0; i < size; ++i) latent[i] = static_cast<float>(block[i]) / gain;
+      continue;
+    }
+    if (gain == 1.0f) {  // a division that changes nothing: spared
+      for (std::size_t i = 0; i < size; ++i) latent[i] = static_cast<float>(block[i]) + mean[i];
+    } else {
+      for (std::size_t i = 0; i < size; ++i) latent[i] = static_cast<float>(block[i]) / gain + mean[i];
+    }
+    mean += size;
   }
 }
 

@@ -31,6 +31,7 @@ struct QuantizeTask {
 Result quantize(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t num_threads);
 
 /// `latent[i] = symbols[i] / gain + mean[i]`; `symbols` int8, int16 or int32, `mean` null: nothing is added.
+/// `latent` may be the very memory of int32 `symbols`, and overlaps nothing else.
 void dequantize(const IntegerSource& symbols, const float* mean, float gain, float* latent,
                 std::size_t num_threads);
 

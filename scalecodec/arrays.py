@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,20 @@ def as_integers(value: IntegerArray, name: str) -> NDArray[np.integer]:
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
 
-def as_floats(tensor: Any) -> NDArray[np.float32]:
-    """A dense CPU tensor of float32 as a C-contiguous, aligned array; copied only where it is not that yet."""
-    array = tensor.detach().contiguous().numpy()
-    return array if array.flags.aligned else array.copy()
+def as_floats(tensor: Any, shape: Sequence[int] | None = None) -> NDArray[np.float32]:
+    """A dense CPU tensor of float32 as a C-contiguous, aligned array; copied only where it is not that yet.
+
+    Spread to ``shape`` where one is given, which it must broadcast to.
+    """
+    array = tensor.detach().numpy()
+    if shape is not None and array.shape != shape:
+        array = np.broadcast_to(array, shape)
+    return np.require(array, None, ["C", "A"])
+
+
+def broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
+    """Whether what has ``shape`` can be spread to ``target``, and is not larger."""
+    return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False))
 
 
 def as_output(value: IntegerArray, shape: tuple[int, ...]) -> NDArray[np.integer]:

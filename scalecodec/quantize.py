@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import _core
-from .arrays import as_floats
+from .arrays import as_floats, broadcasts
 
 MAX_THREADS = 256
 _FLOAT32_RANGE = (2.0**-126, 2.0**127)
@@ -80,9 +80,7 @@ def _prepare_latent(latent: Tensor, mean: Tensor | None, dtype: torch.dtype) -> 
         raise TypeError(f"symbols must be int8, int16 or int32, got {dtype}")
     if mean is None or mean.shape == latent.shape:
         return latent.detach(), None if mean is None else mean.detach()
-    if len(mean.shape) > len(latent.shape) or not all(
-        n in (1, m) for n, m in zip(mean.shape[::-1], latent.shape[::-1], strict=False)
-    ):
+    if not broadcasts(mean.shape, latent.shape):
         raise ValueError(f"mean of shape {tuple(mean.shape)} does not fit latents of {tuple(latent.shape)}")
     return latent.detach() - mean.detach(), None
 
@@ -253,16 +251,28 @@ def dequantize(symbols: Tensor, mean: Tensor | None = None, *, gain: float = 1.0
     New tensor of the dtype of ``mean`` (float32 without), of the shape and on the device of ``symbols``. Differentiable
     with regard to ``mean``, by torch. The GIL is released meanwhile.
     """
+    return _dequantize(symbols, mean, gain, threads, in_place=False)
+
+
+def dequantize_(symbols: Tensor, mean: Tensor | None = None, *, gain: float = 1.0, threads: int = 1) -> Tensor:
+    """As :func:`dequantize`, in the memory of ``symbols``, which are lost, where these are contiguous int32 and the
+    core serves; else in new memory. A large tensor's first touch costs as much as its values.
+    """
+    return _dequantize(symbols, mean, gain, threads, in_place=symbols.dtype is torch.int32 and symbols.is_contiguous())
+
+
+def _dequantize(symbols: Tensor, mean: Tensor | None, gain: float, threads: int, in_place: bool) -> Tensor:
     _check_gain_and_threads(gain, threads)
     if symbols.is_floating_point() or symbols.is_complex() or symbols.dtype is torch.bool:
         raise TypeError(f"symbols must have an integer dtype, got {symbols.dtype}")
-    whole = mean is None or (mean.shape == symbols.shape and not (mean.requires_grad and torch.is_grad_enabled()))
+    plain = mean is None or not (mean.requires_grad and torch.is_grad_enabled())
+    fits = mean is None or broadcasts(mean.shape, symbols.shape)
     on_cpu = symbols.device.type == "cpu" and symbols.layout is torch.strided
-    if not (whole and on_cpu and symbols.dtype in _SYMBOL_BITS and _suits_core(mean)):
+    if not (plain and fits and on_cpu and symbols.dtype in _SYMBOL_BITS and _suits_core(mean)):
         values = symbols.to(torch.float32 if mean is None else mean.dtype)
         values = values if gain == 1 else values / gain
         return values if mean is None else values + mean
-    latent = torch.empty(symbols.shape, dtype=torch.float32)
-    means = None if mean is None else as_floats(mean)
+    latent = symbols.view(torch.float32) if in_place else torch.empty(symbols.shape, dtype=torch.float32)
+    means = None if mean is None else as_floats(mean, symbols.shape)
     _core.dequantize(symbols.contiguous().numpy(), means, gain, latent.numpy(), threads)
     return latent

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scalecodec import backends
-from scalecodec.quantize import build_indexes, dequantize, quantize_and_index, round_ste, to_symbols
+from scalecodec.quantize import build_indexes, dequantize, dequantize_, quantize_and_index, round_ste, to_symbols
 
 FLOATS = [torch.float64, torch.float32, torch.bfloat16, torch.float16]
 
@@ -158,6 +158,28 @@ def test_dequantize_takes_every_integer(dtype):
     assert torch.equal(mean.grad, torch.ones(100))
     with torch.no_grad():
         assert not dequantize(symbols, mean).requires_grad
+
+
+@pytest.mark.parametrize("has_mean", [False, True])
+@pytest.mark.parametrize("gain", [1.0, 0.3])
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_000])
+def test_dequantize_in_the_symbols_memory(size, gain, has_mean):
+    symbols = torch.randint(-(2**31), 2**31, (size,)).int()
+    mean = torch.randn(size) if has_mean else None
+    expected = dequantize(symbols, mean, gain=gain, threads=1)
+    for threads in (1, 3):
+        lost = symbols.clone()
+        latent = dequantize_(lost, mean, gain=gain, threads=threads)
+        assert same(latent, expected)
+        assert latent.data_ptr() == lost.data_ptr()
+
+
+def test_dequantize_in_place_leaves_alone_what_it_cannot_use():
+    whole = torch.arange(200, dtype=torch.int32).reshape(20, 10)
+    for symbols in (whole[:, ::2], whole.T, whole.short(), whole.long()):
+        before = symbols.clone()
+        assert same(dequantize_(symbols, gain=0.3), before.float() / 0.3)
+        assert torch.equal(symbols, before)
 
 
 def test_empty_and_single():

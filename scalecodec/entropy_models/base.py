@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scalecodec.arrays import broadcasts
 from scalecodec.cdf import CdfTable
 from scalecodec.layers import LowerBound
-from scalecodec.quantize import dequantize, to_symbols
+from scalecodec.quantize import dequantize_, to_symbols
 from scalecodec.streams import RANS64, Stream
 
 TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length")
@@ -120,7 +121,7 @@ class EntropyModel(nn.Module):
             raise ValueError("Invalid `inputs` size. Expected a tensor with at least 2 dimensions.")
         if inputs.shape != indexes.shape:
             raise ValueError("`inputs` and `indexes` should have the same size.")
-        if means is not None and not _broadcasts(means.shape, inputs.shape):
+        if means is not None and not broadcasts(means.shape, inputs.shape):
             raise ValueError(f"`means` of shape {tuple(means.shape)} do not fit `inputs` of {tuple(inputs.shape)}")
         symbols = to_symbols(inputs, means, gain=gain).cpu()
         return stream.encode_batch(list(symbols), list(indexes.detach().cpu()), self.table)
@@ -162,9 +163,5 @@ class EntropyModel(nn.Module):
         stream.decode_batch(strings, list(indexes.cpu()), self.table, list(symbols))
         symbols = symbols.to(indexes.device)
         if means is not None:
-            return dequantize(symbols, means, gain=gain)
+            return dequantize_(symbols, means, gain=gain)
         return symbols.to(dtype) if gain == 1 else symbols.to(dtype) / gain
-
-
-def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
-    return len(shape) <= len(target) and all(n in (1, m) for n, m in zip(shape[::-1], target[::-1], strict=False))

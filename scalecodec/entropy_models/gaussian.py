@@ -48,9 +48,15 @@ class GaussianConditional(EntropyModel):
         self.scale_table = scales.to(self.scale_table.device)
         return True
 
-    def build_indexes(self, scales: Tensor, gain: float = 1.0) -> Tensor:
-        """Table index of ``scales * gain``: int32, same shape; see :func:`scalecodec.quantize.build_indexes`."""
-        return build_indexes(scales, self.scale_table, gain=gain, scale_bound=self.lower_bound_scale.bound)
+    def build_indexes(self, scales: Tensor, gain: float = 1.0, *, dtype: torch.dtype = torch.int32) -> Tensor:
+        """Table index of ``scales * gain``, same shape; see :func:`scalecodec.quantize.build_indexes`."""
+        bound = self.lower_bound_scale.bound
+        return build_indexes(scales, self.scale_table, gain=gain, scale_bound=bound, dtype=dtype)
+
+    @property
+    def index_dtype(self) -> torch.dtype:
+        """The narrowest that :meth:`build_indexes` may give: what indexes take is read and written per latent."""
+        return torch.uint8 if len(self.scale_table) <= 256 else torch.int32
 
     def forward(
         self, inputs: Tensor, scales: Tensor, means: Tensor | None = None, training: bool | None = None

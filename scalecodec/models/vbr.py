@@ -6,6 +6,7 @@ Gain: Kamisli, Racape and Choi 2024 (arXiv:2402.18930), section on variable-rate
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +25,12 @@ from .base import CompressionModel
 
 _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
 _Z_LENGTH = struct.Struct("<I")
+
+
+def _check_finite(values: Tensor, what: str, blame: type[ValueError]) -> None:
+    # A sum shows whatever is not finite, and sooner; large values may overflow it, and then all are looked at.
+    if not math.isfinite(values.sum()) and not bool(values.isfinite().all()):
+        raise blame(f"the hyper-latent gives {what} that are not finite: damaged stream or weights")
 
 
 class MeanScaleHyperprior(CompressionModel):
@@ -132,17 +139,18 @@ class MeanScaleHyperprior(CompressionModel):
         """
         indexes, means = self._decode_hyper(z_strings, size, gain_index, stream, BitstreamError)
         gain = GAIN_TABLE[gain_index]
-        return self.gaussian_conditional.decompress(y_strings, indexes, means=means, gain=gain, stream=stream)
+        y = self.gaussian_conditional.decompress(y_strings, indexes, means=means, gain=gain, stream=stream)
+        _check_finite(y, "latents", BitstreamError)  # so the means were, and these are in the caches by now
+        return y
 
     def _decode_hyper(
         self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
     ) -> tuple[Tensor, Tensor]:
         """(table indexes, means) that the hyper-latent gives."""
         scales, means = self._scales_means(self.entropy_bottleneck.decompress(z_strings, size, stream=stream))
-        # A sum shows whatever is not finite, and sooner; large values may overflow it, and then all are looked at.
-        if not bool((scales.sum() + means.sum()).isfinite()) and not bool((scales.isfinite() & means.isfinite()).all()):
-            raise blame("the hyper-latent gives scales or means that are not finite: damaged stream or weights")
-        return self.gaussian_conditional.build_indexes(scales, GAIN_TABLE[gain_index]), means
+        _check_finite(scales, "scales", blame)
+        conditional = self.gaussian_conditional
+        return conditional.build_indexes(scales, GAIN_TABLE[gain_index], dtype=conditional.index_dtype), means
 
     def _check_input(self, x: Tensor) -> None:
         multiple = self.downsampling_factor

@@ -11,11 +11,6 @@ namespace scalecodec {
 
 namespace {
 
-__m512i pick(__m512i cell, __m512i next) {
-  // The next cell, unless its start is beyond the slot: then the difference is negative.
-  return _mm512_mask_mov_epi64(next, _mm512_test_epi64_mask(next, _mm512_set1_epi64(0x8000)), cell);
-}
-
 /// Cells as they were fetched, with the slot added, to what `look_up` returns: raw bits go over to the
 /// distance.
 inline __attribute__((always_inline)) __m512i without_raw_bits(__m512i cell) {
@@ -36,21 +31,36 @@ inline __attribute__((always_inline)) __mmask8 passed(__m512i cell) {
   return static_cast<__mmask8>(_pext_u32(lowest, 0x11111111));
 }
 
-/// A third cell in a bucket, or a later one, for the lanes of `on`.
-__attribute__((noinline)) __m512i look_further(LaneView view, __m128i index, __m512i slot, __m512i cell,
-                                               __mmask8 on) {
-  alignas(64) std::uint64_t slots[8], found[8];
-  alignas(16) std::uint16_t indexes[8];
-  _mm512_store_si512(slots, slot);
-  _mm512_store_si512(found, cell);
-  _mm_store_si128(reinterpret_cast<__m128i*>(indexes), index);
-  for (std::uint32_t lanes = on; lanes; lanes &= lanes - 1) {
-    const int lane = __builtin_ctz(lanes);
-    std::memcpy(found + lane, find_cell(view, indexes[lane], static_cast<std::uint32_t>(slots[lane])),
-                sizeof(LaneCell));
+/// Cells, the slot added.
+inline __attribute__((always_inline)) __m512i fetch(const LaneCell* cells, __m512i at, __m512i slot) {
+  return _mm512_add_epi16(_mm512_i64gather_epi64(at, cells, 8), slot);
+}
+
+__mmask8 starts_beyond(__m512i cell) {
+  return _mm512_test_epi64_mask(cell, _mm512_set1_epi64(0x8000));
+}
+
+/// A third cell in a bucket, or a later one, by halving, for the lanes of `on`: what find_cell does. `ranks`:
+/// of the bucket, and of the next in the byte above.
+__attribute__((noinline)) __m512i look_further(LaneView view, __m128i index, __m512i first_cell,
+                                               __m512i ranks, __m512i slot, __m512i cell, __mmask8 on) {
+  const __m512i one = _mm512_set1_epi64(1), byte = _mm512_set1_epi64(255);
+  const __m512i rows = _mm512_i32gather_epi64(_mm256_cvtepu16_epi32(index), view.encode_rows, 8);
+  const __m512i num_values = _mm512_and_si512(_mm512_srli_epi64(rows, 16), _mm512_set1_epi64(0xffff));
+  const __m512i raw_bits = _mm512_and_si512(_mm512_srli_epi64(rows, 32), _mm512_set1_epi64(7));
+  const __mmask8 is_last = _mm512_cmpge_epu64_mask(slot, _mm512_set1_epi64(kNumSlots - (1 << kBucketBits)));
+  __m512i low = _mm512_and_si512(ranks, byte);
+  __m512i high = _mm512_and_si512(_mm512_srli_epi64(ranks, 8), byte);
+  high = _mm512_mask_mov_epi64(high, is_last, _mm512_srlv_epi64(num_values, raw_bits));  // the escape's rank
+  for (__mmask8 left = on; (left = _mm512_mask_cmplt_epu64_mask(left, low, high)) != 0;) {
+    const __m512i middle = _mm512_srli_epi64(_mm512_add_epi64(_mm512_add_epi64(low, high), one), 1);
+    const __mmask8 beyond =
+        left & starts_beyond(fetch(view.cells, _mm512_add_epi64(first_cell, middle), slot));
+    low = _mm512_mask_mov_epi64(low, left & ~beyond, middle);
+    high = _mm512_mask_sub_epi64(high, beyond, middle, one);
   }
-  const __m512i fetched = _mm512_add_epi16(_mm512_load_si512(found), slot);
-  return _mm512_mask_mov_epi64(cell, on, without_raw_bits(fetched));
+  return _mm512_mask_mov_epi64(cell, on,
+                               without_raw_bits(fetch(view.cells, _mm512_add_epi64(first_cell, low), slot)));
 }
 
 /// 8 symbols' cells for lanes out of their order, in 64 bits each: place in the cell without raw bits, freq,
@@ -60,15 +70,14 @@ inline __attribute__((always_inline)) __m512i look_up(const LaneView view, __m51
   const __m512i slot = _mm512_cvtepu16_epi64(slots);
   const __m512i bucket = _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu16_epi64(index), 8),
                                           _mm512_srli_epi64(slot, kBucketBits));
-  const __m512i rank =
-      _mm512_and_si512(_mm512_i64gather_epi64(bucket, view.buckets, 1), _mm512_set1_epi64(255));
-  const __m512i at = _mm512_add_epi64(first_cell, rank);
+  const __m512i ranks = _mm512_i64gather_epi64(bucket, view.buckets, 1);
+  const __m512i at = _mm512_add_epi64(first_cell, _mm512_and_si512(ranks, _mm512_set1_epi64(255)));
   // The next cell is fetched along: it seldom takes a third.
-  const __m512i first = _mm512_add_epi16(_mm512_i64gather_epi64(at, view.cells, 8), slot);
-  const __m512i second = _mm512_add_epi16(_mm512_i64gather_epi64(at, view.cells + 1, 8), slot);
-  const __m512i cell = without_raw_bits(pick(first, second));
+  const __m512i first = fetch(view.cells, at, slot);
+  const __m512i second = fetch(view.cells + 1, at, slot);
+  const __m512i cell = without_raw_bits(_mm512_mask_mov_epi64(second, starts_beyond(second), first));
   const __mmask8 on = passed(cell);
-  return __builtin_expect(on == 0, 1) ? cell : look_further(view, index, slot, cell, on);
+  return __builtin_expect(on == 0, 1) ? cell : look_further(view, index, first_cell, ranks, slot, cell, on);
 }
 
 struct DecodeState {

@@ -13,18 +13,13 @@ from scalecodec.cdf import CdfTable
 from scalecodec.quantize import dequantize_
 from scalecodec.streams import Stream
 
+from .remade import Remade
+
 TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length")
 
 
-class PreparedTable:
-    """The prepared table of a model's three buffers, made again only when these change; copies start empty."""
-
-    def __init__(self) -> None:
-        self._made_of: list[tuple[Tensor, int]] = []
-        self._table: CdfTable | None = None
-
-    def __reduce__(self) -> tuple[type[PreparedTable], tuple[()]]:
-        return PreparedTable, ()
+class PreparedTable(Remade[CdfTable]):
+    """The prepared table of an entropy model's three buffers."""
 
     def of(self, model: Any) -> CdfTable:
         """The validated table of the present buffers of ``model``.
@@ -36,21 +31,14 @@ class PreparedTable:
         TableError
             The buffers (from a checkpoint, say) are no valid tables.
         """
-        buffers = [getattr(model, name) for name in TABLE_BUFFERS]
         if model._quantized_cdf.numel() == 0:
             raise ValueError("Uninitialized CDFs. Run update() first")
-        # Tensors made in inference mode count no versions, but every way to fill them makes new ones.
-        versions = [0 if buffer.is_inference() else buffer._version for buffer in buffers]
-        unchanged = len(self._made_of) == len(buffers) and all(
-            buffer is old and version == seen
-            for buffer, version, (old, seen) in zip(buffers, versions, self._made_of, strict=True)
-        )
-        if self._table is None or not unchanged:
-            offset, cdf, cdf_length = (buffer.detach().cpu().numpy() for buffer in buffers)
-            self._table = CdfTable.from_cdf(cdf, cdf_length, offset)
-            # The tensors, not their addresses: those of freed ones come back.
-            self._made_of = list(zip(buffers, versions, strict=True))
-        return self._table
+        buffers = [getattr(model, name) for name in TABLE_BUFFERS]
+        return self.get(buffers, lambda: _prepare(*(buffer.detach().cpu().numpy() for buffer in buffers)))
+
+
+def _prepare(offset: Any, cdf: Any, cdf_length: Any) -> CdfTable:
+    return CdfTable.from_cdf(cdf, cdf_length, offset)
 
 
 def check_inputs(inputs: Tensor, indexes: Tensor, means: Tensor | None) -> None:
@@ -63,9 +51,9 @@ def check_inputs(inputs: Tensor, indexes: Tensor, means: Tensor | None) -> None:
         raise ValueError(f"`means` of shape {tuple(means.shape)} do not fit `inputs` of {tuple(inputs.shape)}")
 
 
-def encode_symbols(symbols: Tensor, indexes: Tensor, table: CdfTable, stream: Stream) -> list[bytes]:
+def encode_symbols(symbols: Tensor, indexes: Tensor, table: CdfTable, stream: Stream, threads: int = 1) -> list[bytes]:
     """One stream for each item of a batch."""
-    return stream.encode_batch(list(symbols.cpu()), list(indexes.detach().cpu()), table)
+    return stream.encode_batch(list(symbols.cpu()), list(indexes.detach().cpu()), table, threads=threads)
 
 
 def check_strings(strings: Any, indexes: Tensor, means: Tensor | None) -> None:
@@ -84,10 +72,12 @@ def check_strings(strings: Any, indexes: Tensor, means: Tensor | None) -> None:
         raise ValueError("Invalid means or indexes parameters")
 
 
-def decode_symbols(strings: Sequence[bytes], indexes: Tensor, table: CdfTable, stream: Stream) -> Tensor:
+def decode_symbols(
+    strings: Sequence[bytes], indexes: Tensor, table: CdfTable, stream: Stream, threads: int = 1
+) -> Tensor:
     """The symbols of a batch: new int32 tensor, of the shape and on the device of ``indexes``."""
     symbols = torch.empty(indexes.shape, dtype=torch.int32)
-    stream.decode_batch(strings, list(indexes.cpu()), table, list(symbols))
+    stream.decode_batch(strings, list(indexes.cpu()), table, outs=list(symbols), threads=threads)
     return symbols.to(indexes.device)
 
 

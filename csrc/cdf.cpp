@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace scalecodec {
 
@@ -83,11 +84,24 @@ Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::siz
   rows_.reserve(num_tables);
   intervals_.reserve(symbols);
   steps_.reserve(symbols);
-  for (std::size_t i = 0; i < num_tables; ++i) {
+  for (std::size_t i = 0; i < num_tables; ++i)
     append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
-    lanes_.append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
-  }
   return {};
+}
+
+void CdfTable::make_lanes() const {
+  const std::lock_guard<std::mutex> lock(lanes_->mutex);
+  if (lanes_->made.load(std::memory_order_relaxed)) return;
+  LaneTable table;
+  std::vector<std::int32_t> cdf;
+  for (const TableRow& row : rows_) {
+    cdf.clear();
+    for (std::uint32_t value = 0; value <= row.escape; ++value) cdf.push_back(row.intervals[value].start);
+    cdf.push_back(1 << kPrecision);
+    table.append(cdf.data(), cdf.size(), row.offset);
+  }
+  lanes_->table = std::move(table);
+  lanes_->made.store(true, std::memory_order_release);
 }
 
 void CdfTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t offset) {

@@ -220,23 +220,22 @@ class StreamDecoder {
 using EncodeItem = std::pair<py::array, py::array>;
 using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
 
-const LaneTable& lanes_of(const CdfTable& table) {
+void check_num_tables(const CdfTable& table) {
   if (table.num_tables() > kMaxLaneTables)
     throw py::value_error("the lane stream takes at most 65536 tables, got " +
                           std::to_string(table.num_tables()));
-  return table.lanes();
 }
 
 /// Streams of (symbols, indexes), one each.
 std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const CdfTable& table,
                                    std::size_t threads) {
-  const LaneTable& lanes = lanes_of(table);
+  check_num_tables(table);
   std::vector<LaneEncodeTask> tasks;
   for (const auto& [symbols, indexes] : items)
     tasks.push_back({source(symbols, "symbols"), source(indexes, "indexes"), {}, {}});
   {
     py::gil_scoped_release release;
-    lanes_encode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+    lanes_encode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);
   }
   std::vector<py::bytes> streams;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -248,7 +247,7 @@ std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const C
 
 /// Decode (data, indexes, out), each.
 void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, std::size_t threads) {
-  const LaneTable& lanes = lanes_of(table);
+  check_num_tables(table);
   std::vector<ByteView> views;
   std::vector<LaneDecodeTask> tasks;
   for (auto [data, indexes, out] : items) {
@@ -260,7 +259,7 @@ void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, st
   }
   {
     py::gil_scoped_release release;
-    lanes_decode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+    lanes_decode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);
   }
   for (std::size_t i = 0; i < tasks.size(); ++i)
     check_coding(tasks[i].result, nullptr, std::get<1>(items[i]), table.num_tables());

@@ -46,6 +46,10 @@ class CdfTable {
   /// [num_tables]. The row of a failure is in the result. Requires: nothing was built yet.
   Result build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                const std::int32_t* cdf_length, const std::int32_t* offset);
+  /// The same from rows anywhere. Requires: every row has as many entries as its `cdf_length` says, 2 or
+  /// more.
+  Result build(const std::vector<const std::int32_t*>& rows, const std::int32_t* cdf_length,
+               const std::int32_t* offset);
 
   CdfTable() = default;
   // Rows point into the vectors: moving keeps those, copying would not.

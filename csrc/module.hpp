@@ -17,6 +17,7 @@ IntegerSource source(const pybind11::array& array, const char* name);
 IntegerSink sink(pybind11::array& array, const char* name);
 
 /// The bindings of one subject each.
+void bind_lists(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
 
 }  // namespace scalecodec

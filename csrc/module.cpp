@@ -1,5 +1,5 @@
 /// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization has a file of
-/// its own.
+/// its own, and so have Python's lists.
 #include "module.hpp"
 
 #include <pybind11/stl.h>
@@ -154,23 +154,22 @@ Int32Array quantized_cdf(const Float32Array& pmf, int precision) {
 using EncodeItem = std::pair<py::array, py::array>;
 using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
 
-const LaneTable& lanes_of(const CdfTable& table) {
+void check_num_tables(const CdfTable& table) {
   if (table.num_tables() > kMaxLaneTables)
     throw py::value_error("the lane stream takes at most 65536 tables, got " +
                           std::to_string(table.num_tables()));
-  return table.lanes();
 }
 
 /// Streams of (symbols, indexes), one each.
 std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const CdfTable& table,
                                    std::size_t threads) {
-  const LaneTable& lanes = lanes_of(table);
+  check_num_tables(table);
   std::vector<LaneEncodeTask> tasks;
   for (const auto& [symbols, indexes] : items)
     tasks.push_back({source(symbols, "symbols"), source(indexes, "indexes"), {}, {}});
   {
     py::gil_scoped_release release;
-    lanes_encode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+    lanes_encode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);
   }
   std::vector<py::bytes> streams;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -182,7 +181,7 @@ std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const C
 
 /// Decode (data, indexes, out), each.
 void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, std::size_t threads) {
-  const LaneTable& lanes = lanes_of(table);
+  check_num_tables(table);
   std::vector<ByteView> views;
   std::vector<LaneDecodeTask> tasks;
   for (auto [data, indexes, out] : items) {
@@ -194,7 +193,7 @@ void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, st
   }
   {
     py::gil_scoped_release release;
-    lanes_decode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+    lanes_decode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);
   }
   for (std::size_t i = 0; i < tasks.size(); ++i)
     check_coding(tasks[i].result, nullptr, std::get<1>(items[i]), table.num_tables());
@@ -214,13 +213,15 @@ PYBIND11_MODULE(_core, module) {
   py::class_<CdfTable, std::shared_ptr<CdfTable>>(module, "Table")
       .def(py::init([](const Int32Array& cdf, const Int32Array& cdf_length, const Int32Array& offset) {
         return std::const_pointer_cast<CdfTable>(make_table(cdf, cdf_length, offset));
-      }));
+      }))
+      .def_property_readonly("num_tables", &CdfTable::num_tables);
   module.def("pmf_to_quantized_cdf", &quantized_cdf, py::arg("pmf"), py::arg("precision"));
 
   bind_rans64(module);
   module.def("rans_encode", &rans_encode, py::arg("items"), py::arg("table"), py::arg("threads"));
   module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
 
+  bind_lists(module);
   bind_quantize(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);

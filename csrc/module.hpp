@@ -38,6 +38,7 @@ class ByteView {
 };
 
 /// The bindings of one subject each.
+void bind_lists(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
 void bind_rans64(pybind11::module_& module);
 

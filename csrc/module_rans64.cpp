@@ -1,7 +1,6 @@
 /// The Python door of the rans64 stream.
 #include <pybind11/stl.h>
 
-#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -17,31 +16,30 @@ namespace scalecodec {
 
 namespace {
 
-using Segment = std::tuple<py::array, py::array, std::shared_ptr<const CdfTable>>;
-
-/// One stream of several segments, each (symbols, indexes, table), in decoding order.
-py::bytes rans64_encode(const std::vector<Segment>& segments) {
-  std::vector<std::pair<IntegerSource, IntegerSource>> sources;
-  for (const auto& [symbols, indexes, table] : segments)
-    sources.emplace_back(source(symbols, "symbols"), source(indexes, "indexes"));
-  Rans64Encoder encoder;
-  Result result;
-  std::size_t at = segments.size();
-  {
-    py::gil_scoped_release release;
-    while (at > 0 && result.ok()) {
-      --at;
-      result = encoder.encode_reverse(sources[at].first, sources[at].second, *std::get<2>(segments[at]));
+/// Writes one stream from its end towards its start.
+class StreamEncoder {
+ public:
+  /// What decodes before all that was given so far. After an error only destruction is left.
+  void prepend(const py::array& symbols, const py::array& indexes, const CdfTable& table) {
+    const IntegerSource values = source(symbols, "symbols"), selected = source(indexes, "indexes");
+    if (values.size != selected.size) throw py::value_error("symbols and indexes must have one size");
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = encoder_.encode_reverse(values, selected, table);
     }
-    if (result.ok()) result = encoder.finish();
+    check_coding(result, &symbols, indexes, table.num_tables());
   }
-  if (!result.ok() && at < segments.size()) {
-    const auto& [symbols, indexes, table] = segments[at];
-    check_coding(result, &symbols, indexes, table->num_tables());
+
+  /// The stream; once.
+  py::bytes finish() {
+    check(encoder_.finish());
+    return py::bytes(reinterpret_cast<const char*>(encoder_.bytes()), encoder_.num_bytes());
   }
-  check(result);
-  return py::bytes(reinterpret_cast<const char*>(encoder.bytes()), encoder.num_bytes());
-}
+
+ private:
+  Rans64Encoder encoder_;
+};
 
 /// A decoder and the bytes it reads, kept alive.
 class StreamDecoder {
@@ -136,7 +134,10 @@ void rans64_decode_batch(const std::vector<DecodeItem>& items, const CdfTable& t
 }  // namespace
 
 void bind_rans64(py::module_& module) {
-  module.def("rans64_encode", &rans64_encode, py::arg("segments"));
+  py::class_<StreamEncoder>(module, "Rans64Encoder")
+      .def(py::init<>())
+      .def("prepend", &StreamEncoder::prepend, py::arg("symbols"), py::arg("indexes"), py::arg("table"))
+      .def("finish", &StreamEncoder::finish);
   py::class_<StreamDecoder>(module, "Rans64Decoder")
       .def(py::init<const py::buffer&>(), py::arg("data"))
       .def("decode", &StreamDecoder::decode, py::arg("indexes"), py::arg("table"), py::arg("out"))

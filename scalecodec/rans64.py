@@ -26,6 +26,13 @@ def _segment(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> _
     return (*encode_item(symbols, indexes), table._core)
 
 
+def _encode(segments: list[_Segment]) -> bytes:
+    encoder = _core.Rans64Encoder()
+    for segment in reversed(segments):
+        encoder.prepend(*segment)
+    return encoder.finish()
+
+
 def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> bytes:
     """Code ``symbols``, each with the table its index names.
 
@@ -48,7 +55,7 @@ def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> byt
     TypeError
         Not integers, or neither NumPy arrays nor CPU tensors.
     """
-    return _core.rans64_encode([_segment(symbols, indexes, table)])
+    return _encode([_segment(symbols, indexes, table)])
 
 
 def decode(
@@ -127,7 +134,7 @@ class Encoder:
     def flush(self) -> bytes:
         """The stream of everything appended since the last flush (8 bytes where that is nothing)."""
         segments, self._segments = self._segments, []
-        return _core.rans64_encode(segments)
+        return _encode(segments)
 
 
 class Decoder:

@@ -1,5 +1,5 @@
-/// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization has a file of
-/// its own.
+/// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization and context
+/// networks have files of their own.
 #include "module.hpp"
 
 #include <pybind11/stl.h>
@@ -293,6 +293,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
 
   bind_quantize(module);
+  bind_context(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
 

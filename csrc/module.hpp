@@ -18,5 +18,6 @@ IntegerSink sink(pybind11::array& array, const char* name);
 
 /// The bindings of one subject each.
 void bind_quantize(pybind11::module_& module);
+void bind_context(pybind11::module_& module);
 
 }  // namespace scalecodec

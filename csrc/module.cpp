@@ -1,5 +1,5 @@
-/// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization has a file of
-/// its own, and so have Python's lists.
+/// The Python door of the core: array checks, GIL release, statuses to exceptions, tables, lanes. Other
+/// subjects have files of their own.
 #include "module.hpp"
 
 #include <pybind11/stl.h>
@@ -223,6 +223,7 @@ PYBIND11_MODULE(_core, module) {
 
   bind_lists(module);
   bind_quantize(module);
+  bind_context(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
 

@@ -41,5 +41,6 @@ class ByteView {
 void bind_lists(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
 void bind_rans64(pybind11::module_& module);
+void bind_context(pybind11::module_& module);
 
 }  // namespace scalecodec

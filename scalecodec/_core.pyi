@@ -59,6 +59,37 @@ def dequantize(
     latent: NDArray[np.float32],
     threads: int,
 ) -> None: ...
+
+class ContextNetwork:
+    def __init__(
+        self,
+        weight: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], float | None]],
+    ) -> None: ...
+    def encode(
+        self,
+        latent: NDArray[np.float32],
+        params: NDArray[np.float32],
+        scale_table: NDArray[np.float32],
+        scale_bound: float,
+        table: Table,
+        wavefront: bool,
+        latent_hat: NDArray[np.float32],
+        threads: int,
+    ) -> list[bytes]: ...
+    def decode(
+        self,
+        data: Sequence[NDArray[np.uint8]],
+        params: NDArray[np.float32],
+        scale_table: NDArray[np.float32],
+        scale_bound: float,
+        table: Table,
+        wavefront: bool,
+        latent_hat: NDArray[np.float32],
+        threads: int,
+    ) -> None: ...
+
 def crc32c(data: Buffer, value: int = 0) -> int: ...
 def available_backends() -> list[str]: ...
 def active_backend() -> str: ...

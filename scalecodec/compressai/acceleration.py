@@ -59,6 +59,11 @@ def accelerate(
             _replace(name, module, fast, settings, report)
     if not host.is_known(compressai):
         report.notes.append(f"{host.refusal(compressai)}: only its entropy models are replaced")
+    from .retry import Retrying, retries
+
+    if host_class(type(model)) is type(model) and retries(model):
+        report.replaced.append(Part("", type(model).__name__, Retrying._scalecodec_text))
+        report._undo.append(change_class(model, Retrying, settings))
     if networks == "bf16":
         from .transforms import lower_precision
 

@@ -8,7 +8,7 @@ come after a user's subclass and before CompressAI's base: what a user overrides
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
@@ -56,7 +56,7 @@ class _Coded(Accelerated):
     """What all entropy models have in common."""
 
     _scalecodec_table: coding.PreparedTable
-    _scalecodec_methods = ("compress", "decompress")
+    _scalecodec_methods: ClassVar[tuple[str, ...]] = ("compress", "decompress")
     _scalecodec_text = "batches coded from arrays"
 
     @staticmethod

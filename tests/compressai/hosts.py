@@ -197,7 +197,7 @@ def _aims(model: nn.Module, sites: list[Site], channels: int, gain: float, seed:
 
 def _input(name: str, batch: int, size: tuple[int, int] | None, generator: torch.Generator) -> Any:
     if name == "ssf2020":
-        return [torch.rand(batch, 3, *(size or (128, 256)), generator=generator) for _ in range(2)]
+        return [torch.rand(batch, 3, *(size or (128, 128)), generator=generator) for _ in range(2)]
     default = (48, 80) if "factorized" in name else (64, 128) if name in SLOW else (128, 192)
     return torch.rand(batch, 3, *(size or default), generator=generator)
 

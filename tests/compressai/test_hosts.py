@@ -325,11 +325,16 @@ def test_every_rate_of_a_variable_rate_model(compressai, name, rate):
     assert same(host.decompress(coded, model, **rate), host.decompress(coded, **rate))
 
 
-@pytest.mark.parametrize(("batch", "size"), [(1, (192, 64)), (3, (64, 64))])
-@pytest.mark.parametrize("name", [name for name in hosts.NAMES if name not in ("ssf2020", "raster-scan")])
+# Pixels of z: one, three; of a factorized model's y: one, forty-eight.
+OTHERS = [
+    *((name, 1, (16, 16) if "factorized" in name else (64, 64)) for name in hosts.NAMES if name != "ssf2020"),
+    *((name, 3, (192, 64)) for name in hosts.NAMES if name not in (*hosts.SLOW, "ssf2020")),
+]
+
+
+@pytest.mark.parametrize(("name", "batch", "size"), OTHERS)
 def test_other_batches_and_sizes(compressai, name, batch, size):
-    """z of one or three pixels; a factorized model's y of one."""
-    host = hosts.build(name, batch, (16, 16) if "factorized" in name and batch > 1 else size)
+    host = hosts.build(name, batch, size)
     model = copy.deepcopy(host.model)
     accelerate(model, threads=2)
     coded = host.compress()
@@ -350,8 +355,8 @@ def test_bf16_networks_close_their_own_loop(case):
 
 
 @pytest.mark.parametrize("wrong", [{"stream": "tar"}, {"networks": "int3"}])
-def test_unknown_choices_are_refused(case, wrong):
-    model = case.copy()
+def test_unknown_choices_are_refused(compressai, wrong):
+    model = hosts.build("mbt2018-mean", size=(64, 64)).model
     before = contents(model)
     with pytest.raises(ValueError, match=r"tar|int3"):
         accelerate(model, **wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,8 +10,9 @@ from compressai.entropy_models import EntropyModel, GaussianConditional
 from compressai.layers import MaskedConv2d
 from torch import Tensor, nn
 
+from scalecodec._core import crc32c
+from scalecodec.arrays import as_floats
 from scalecodec.context import ContextNetwork
-from scalecodec.entropy_models.remade import Remade
 
 from .entropy import FastConditional
 
@@ -21,6 +23,8 @@ _STOCK_STEPS = {
     "build_indexes": (GaussianConditional.build_indexes, FastConditional.build_indexes),
 }
 
+_SLOPES: dict[type, Callable[[Any], float]] = {nn.LeakyReLU: lambda layer: layer.negative_slope, nn.ReLU: lambda _: 0.0}
+
 
 def misfit(codec: Any) -> str:
     """Why a codec's loop cannot be compiled; empty where it can."""
@@ -30,7 +34,9 @@ def misfit(codec: Any) -> str:
     if not conv.kernel_size[0] % 2 or bool((conv.mask != _mask_of(conv)).any()):
         return "its context network's mask is not of type A"
     if type(layers) is not nn.Sequential or not _is_chain(list(layers)):
-        return "its parameter network is no chain of 1x1 convolutions and LeakyReLU"
+        return "its parameter network is no chain of 1x1 convolutions and LeakyReLU or ReLU"
+    if any(network._forward_hooks or network._forward_pre_hooks for network in layers.modules()):
+        return "its parameter network has hooks"
     own = [name for name, stock in _STOCK_STEPS.items() if getattr(type(codec.gaussian_conditional), name) not in stock]
     return f"its conditional model has {' and '.join(own)} of its own" if own else ""
 
@@ -53,20 +59,33 @@ def _mask_of(conv: nn.Conv2d) -> Tensor:
 
 def _is_chain(layers: list[nn.Module]) -> bool:
     is_conv = [type(layer) is nn.Conv2d and layer.kernel_size == (1, 1) and _is_plain(layer, 0) for layer in layers]
-    pairs = zip(is_conv, [*is_conv[1:], True], layers, strict=True)
-    # Every other layer is an activation that stands behind a convolution.
-    return (
-        bool(layers) and is_conv[0] and all(conv or (after and type(it) is nn.LeakyReLU) for conv, after, it in pairs)
-    )
+    # Whatever is no convolution is an activation, right behind one.
+    acts = [at for at, conv in enumerate(is_conv) if not conv]
+    return bool(layers) and all(at > 0 and is_conv[at - 1] and type(layers[at]) in _SLOPES for at in acts)
 
 
-class PackedNetwork(Remade[ContextNetwork]):
-    """The packed networks of an autoregressive model."""
+class PackedNetwork:
+    """The packed networks of an autoregressive model, made again only when their weights change; copies start empty.
+
+    By what is in them: ``parameter.data`` can be written to without a trace, and the check is short beside a loop.
+    """
+
+    def __init__(self) -> None:
+        self._made_of: tuple[Any, ...] = ()
+        self._network: ContextNetwork | None = None
+
+    def __reduce__(self) -> tuple[type[PackedNetwork], tuple[()]]:
+        return PackedNetwork, ()
 
     def of(self, context_prediction: Any, entropy_parameters: Any) -> ContextNetwork:
         """For the present weights, which must be float32 on the CPU."""
         weights = [*context_prediction.parameters(), *entropy_parameters.parameters()]
-        return self.get(weights, lambda: _pack(context_prediction, entropy_parameters))
+        slopes = [_SLOPES[type(layer)](layer) for layer in entropy_parameters if type(layer) in _SLOPES]
+        made_of = (*slopes, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
+        if self._network is None or made_of != self._made_of:
+            self._network = _pack(context_prediction, entropy_parameters)
+            self._made_of = made_of
+        return self._network
 
 
 def _pack(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork:
@@ -75,6 +94,6 @@ def _pack(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork:
         if isinstance(layer, nn.Conv2d):
             layers.append((layer.weight.detach()[:, :, 0, 0], layer.bias, None))
         else:
-            layers[-1] = (*layers[-1][:2], layer.negative_slope)
+            layers[-1] = (*layers[-1][:2], _SLOPES[type(layer)](layer))
     num_params = layers[0][0].shape[1] - context_prediction.out_channels
     return ContextNetwork(context_prediction.weight.detach(), context_prediction.bias, layers, num_params)

@@ -11,7 +11,8 @@ namespace {
 
 #if defined(__x86_64__) && defined(__GNUC__)
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+         __builtin_cpu_supports("popcnt");
 }
 
 // As of Ice Lake and Zen 4: compressing 16-bit lanes came with VBMI2.
@@ -25,10 +26,10 @@ bool has_avx512() {
 // Best first. The last defines the format and runs everywhere.
 const KernelSet kKernelSets[] = {
 #if defined(__x86_64__) && defined(__GNUC__)
-    {"avx512", has_avx512, &kAvx512Lanes, {&kAvx512Indexes, &kAvx2Symbols}},
-    {"avx2", has_avx2, &kAvx2Lanes, {&kAvx2Indexes, &kAvx2Symbols}},
+    {"avx512", has_avx512, &kAvx512Lanes, {&kAvx512Indexes, &kAvx2Symbols}, &kAvx512Context},
+    {"avx2", has_avx2, &kAvx2Lanes, {&kAvx2Indexes, &kAvx2Symbols}, &kAvx2Context},
 #endif
-    {"scalar", [] { return true; }, &kScalarLanes, {&kScalarIndexes, &kScalarSymbols}},
+    {"scalar", [] { return true; }, &kScalarLanes, {&kScalarIndexes, &kScalarSymbols}, &kScalarContext},
 };
 
 std::atomic<const KernelSet*> forced{nullptr};

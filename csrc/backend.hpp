@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "context_kernels.hpp"
 #include "lane_kernels.hpp"
 #include "quantize_kernels.hpp"
 
@@ -15,6 +16,7 @@ struct KernelSet {
   bool (*runs_here)();
   const LaneKernels* lanes;
   QuantizeKernels quantize;
+  const ContextKernels* context;
 };
 
 /// The set in use: the forced one, else the best that this machine can run.

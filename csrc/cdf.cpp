@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace scalecodec {
 
@@ -67,27 +68,51 @@ Result pmf_to_quantized_cdf(const float* pmf, std::size_t count, int precision, 
 
 Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                        const std::int32_t* cdf_length, const std::int32_t* offset) {
-  if (num_tables == 0) return {Status::kTableEmpty, 0};
-  std::size_t symbols = 0;
+  std::vector<const std::int32_t*> rows;
+  rows.reserve(num_tables);
   for (std::size_t i = 0; i < num_tables; ++i) {
-    const std::size_t length = cdf_length[i] < 0 ? 0 : static_cast<std::size_t>(cdf_length[i]);
-    if (length < 2 || length > width) return {Status::kTableLength, i};
-    const Status status = check_row(cdf + i * width, length);
+    if (cdf_length[i] < 2 || static_cast<std::size_t>(cdf_length[i]) > width)
+      return {Status::kTableLength, i};
+    rows.push_back(cdf + i * width);
+  }
+  return build(rows, cdf_length, offset);
+}
+
+Result CdfTable::build(const std::vector<const std::int32_t*>& rows, const std::int32_t* cdf_length,
+                       const std::int32_t* offset) {
+  if (rows.empty()) return {Status::kTableEmpty, 0};
+  std::size_t symbols = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t length = static_cast<std::size_t>(cdf_length[i]);
+    const Status status = check_row(rows[i], length);
     if (status != Status::kOk) return {status, i};
     // Symbols of the intervals, and the first that is escaped above them.
     if (std::int64_t{offset[i]} + cdf_length[i] - 2 > std::numeric_limits<std::int32_t>::max())
       return {Status::kTableOffset, i};
     symbols += length - 1;
   }
-  if (symbols >> 31) return {Status::kTableTooWide, num_tables};
-  rows_.reserve(num_tables);
+  if (symbols >> 31) return {Status::kTableTooWide, rows.size()};
+  rows_.reserve(rows.size());
   intervals_.reserve(symbols);
   steps_.reserve(symbols);
-  for (std::size_t i = 0; i < num_tables; ++i) {
-    append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
-    lanes_.append(cdf + i * width, static_cast<std::size_t>(cdf_length[i]), offset[i]);
-  }
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    append(rows[i], static_cast<std::size_t>(cdf_length[i]), offset[i]);
   return {};
+}
+
+void CdfTable::make_lanes() const {
+  const std::lock_guard<std::mutex> lock(lanes_->mutex);
+  if (lanes_->made.load(std::memory_order_relaxed)) return;
+  LaneTable table;
+  std::vector<std::int32_t> cdf;
+  for (const TableRow& row : rows_) {
+    cdf.clear();
+    for (std::uint32_t value = 0; value <= row.escape; ++value) cdf.push_back(row.intervals[value].start);
+    cdf.push_back(1 << kPrecision);
+    table.append(cdf.data(), cdf.size(), row.offset);
+  }
+  lanes_->table = std::move(table);
+  lanes_->made.store(true, std::memory_order_release);
 }
 
 void CdfTable::append(const std::int32_t* cdf, std::size_t length, std::int32_t offset) {

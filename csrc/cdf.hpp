@@ -1,8 +1,11 @@
 /// Prepared tables: validated once, immutable, shared by threads; and the quantization of a pmf.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "lane_table.hpp"
@@ -43,6 +46,10 @@ class CdfTable {
   /// [num_tables]. The row of a failure is in the result. Requires: nothing was built yet.
   Result build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                const std::int32_t* cdf_length, const std::int32_t* offset);
+  /// The same from rows anywhere. Requires: every row has as many entries as its `cdf_length` says, 2 or
+  /// more.
+  Result build(const std::vector<const std::int32_t*>& rows, const std::int32_t* cdf_length,
+               const std::int32_t* offset);
 
   CdfTable() = default;
   // Rows point into the vectors: moving keeps those, copying would not.
@@ -51,16 +58,28 @@ class CdfTable {
 
   std::size_t num_tables() const { return rows_.size(); }
   const TableRow& row(std::size_t index) const { return rows_[index]; }
-  /// The same tables as the lane stream codes them.
-  const LaneTable& lanes() const { return lanes_; }
+  /// The same tables as the lane stream codes them: made by the first call, so that who codes rans64 only
+  /// does not wait for them. Any thread. Throws std::bad_alloc, and may be called again then.
+  const LaneTable& lanes() const {
+    if (!lanes_->made.load(std::memory_order_acquire)) make_lanes();
+    return lanes_->table;
+  }
 
  private:
+  /// Not std::call_once, which some C libraries and sanitizers leave locked by an exception.
+  struct Lanes {
+    std::mutex mutex;
+    std::atomic<bool> made{false};
+    LaneTable table;
+  };
+
   void append(const std::int32_t* cdf, std::size_t length, std::int32_t offset);
+  void make_lanes() const;
 
   std::vector<TableRow> rows_;
   std::vector<Interval> intervals_;
   std::vector<EncodeStep> steps_;
-  LaneTable lanes_;
+  std::unique_ptr<Lanes> lanes_ = std::make_unique<Lanes>();
 };
 
 }  // namespace scalecodec

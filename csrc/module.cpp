@@ -1,5 +1,5 @@
-/// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization has a file of
-/// its own.
+/// The Python door of the core: array checks, GIL release, statuses to exceptions, tables, lanes. Other
+/// subjects have files of their own.
 #include "module.hpp"
 
 #include <pybind11/stl.h>
@@ -14,7 +14,6 @@
 #include "crc32c.hpp"
 #include "integers.hpp"
 #include "lanes.hpp"
-#include "rans64.hpp"
 
 namespace py = pybind11;
 using namespace scalecodec;
@@ -83,9 +82,10 @@ std::string element_text(const py::array& array, std::size_t element) {
          std::to_string(element) + ")";
 }
 
-/// As `check`, for a failure that may lie in the caller's own arrays: names the value.
-void check_coding(const Result& result, const py::array* symbols, const py::array& indexes,
-                  std::size_t num_tables) {
+}  // namespace
+
+void scalecodec::check_coding(const Result& result, const py::array* symbols, const py::array& indexes,
+                              std::size_t num_tables) {
   if (result.status == Status::kSymbolRange)
     throw py::value_error(std::string(message(result.status)) + ", got " +
                           element_text(*symbols, result.where));
@@ -94,6 +94,8 @@ void check_coding(const Result& result, const py::array* symbols, const py::arra
                           element_text(indexes, result.where));
   check(result);
 }
+
+namespace {
 
 IntegerType integer_type(const py::array& array, const char* name) {
   const py::dtype type = array.dtype();
@@ -125,22 +127,6 @@ IntegerSink scalecodec::sink(py::array& array, const char* name) {
 
 namespace {
 
-/// The raw bytes of any C-contiguous buffer, without a copy.
-class ByteView {
- public:
-  explicit ByteView(const py::buffer& buffer) : info_(buffer.request()) {
-    py::ssize_t expected = info_.itemsize;
-    for (std::size_t i = info_.shape.size(); i-- > 0; expected *= info_.shape[i])
-      if (info_.shape[i] > 1 && info_.strides[i] != expected)
-        throw py::value_error("the buffer must be C-contiguous");
-  }
-  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(info_.ptr); }
-  std::size_t size() const { return static_cast<std::size_t>(info_.size * info_.itemsize); }
-
- private:
-  py::buffer_info info_;
-};
-
 std::shared_ptr<const CdfTable> make_table(const Int32Array& cdf, const Int32Array& cdf_length,
                                            const Int32Array& offset) {
   auto table = std::make_shared<CdfTable>();
@@ -165,78 +151,25 @@ Int32Array quantized_cdf(const Float32Array& pmf, int precision) {
   return cdf;
 }
 
-using Segment = std::tuple<py::array, py::array, std::shared_ptr<const CdfTable>>;
-
-/// One stream of several segments, each (symbols, indexes, table), in decoding order.
-py::bytes rans64_encode(const std::vector<Segment>& segments) {
-  std::vector<std::pair<IntegerSource, IntegerSource>> sources;
-  for (const auto& [symbols, indexes, table] : segments)
-    sources.emplace_back(source(symbols, "symbols"), source(indexes, "indexes"));
-  Rans64Encoder encoder;
-  Result result;
-  std::size_t at = segments.size();
-  {
-    py::gil_scoped_release release;
-    while (at > 0 && result.ok()) {
-      --at;
-      result = encoder.encode_reverse(sources[at].first, sources[at].second, *std::get<2>(segments[at]));
-    }
-    if (result.ok()) result = encoder.finish();
-  }
-  if (!result.ok() && at < segments.size()) {
-    const auto& [symbols, indexes, table] = segments[at];
-    check_coding(result, &symbols, indexes, table->num_tables());
-  }
-  check(result);
-  return py::bytes(reinterpret_cast<const char*>(encoder.bytes()), encoder.num_bytes());
-}
-
-/// A decoder and the bytes it reads, kept alive.
-class StreamDecoder {
- public:
-  explicit StreamDecoder(const py::buffer& data) : view_(data) {
-    check(decoder_.start(view_.data(), view_.size()));
-  }
-
-  void decode(const py::array& indexes, const CdfTable& table, py::array out) {
-    const IntegerSource from = source(indexes, "indexes");
-    const IntegerSink to = sink(out, "out");
-    if (from.size != to.size) throw py::value_error("out and indexes must have one size");
-    Result result;
-    {
-      py::gil_scoped_release release;
-      result = decoder_.decode(from, table, to);
-    }
-    check_coding(result, nullptr, indexes, table.num_tables());
-  }
-
-  void finish() const { check(decoder_.finish()); }
-
- private:
-  ByteView view_;
-  Rans64Decoder decoder_;
-};
-
 using EncodeItem = std::pair<py::array, py::array>;
 using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
 
-const LaneTable& lanes_of(const CdfTable& table) {
+void check_num_tables(const CdfTable& table) {
   if (table.num_tables() > kMaxLaneTables)
     throw py::value_error("the lane stream takes at most 65536 tables, got " +
                           std::to_string(table.num_tables()));
-  return table.lanes();
 }
 
 /// Streams of (symbols, indexes), one each.
 std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const CdfTable& table,
                                    std::size_t threads) {
-  const LaneTable& lanes = lanes_of(table);
+  check_num_tables(table);
   std::vector<LaneEncodeTask> tasks;
   for (const auto& [symbols, indexes] : items)
     tasks.push_back({source(symbols, "symbols"), source(indexes, "indexes"), {}, {}});
   {
     py::gil_scoped_release release;
-    lanes_encode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+    lanes_encode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);
   }
   std::vector<py::bytes> streams;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -248,7 +181,7 @@ std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const C
 
 /// Decode (data, indexes, out), each.
 void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, std::size_t threads) {
-  const LaneTable& lanes = lanes_of(table);
+  check_num_tables(table);
   std::vector<ByteView> views;
   std::vector<LaneDecodeTask> tasks;
   for (auto [data, indexes, out] : items) {
@@ -260,7 +193,7 @@ void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, st
   }
   {
     py::gil_scoped_release release;
-    lanes_decode(tasks.data(), tasks.size(), lanes, *active_kernels().lanes, threads);
+    lanes_decode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);
   }
   for (std::size_t i = 0; i < tasks.size(); ++i)
     check_coding(tasks[i].result, nullptr, std::get<1>(items[i]), table.num_tables());
@@ -280,19 +213,17 @@ PYBIND11_MODULE(_core, module) {
   py::class_<CdfTable, std::shared_ptr<CdfTable>>(module, "Table")
       .def(py::init([](const Int32Array& cdf, const Int32Array& cdf_length, const Int32Array& offset) {
         return std::const_pointer_cast<CdfTable>(make_table(cdf, cdf_length, offset));
-      }));
+      }))
+      .def_property_readonly("num_tables", &CdfTable::num_tables);
   module.def("pmf_to_quantized_cdf", &quantized_cdf, py::arg("pmf"), py::arg("precision"));
 
-  module.def("rans64_encode", &rans64_encode, py::arg("segments"));
-  py::class_<StreamDecoder>(module, "Rans64Decoder")
-      .def(py::init<const py::buffer&>(), py::arg("data"))
-      .def("decode", &StreamDecoder::decode, py::arg("indexes"), py::arg("table"), py::arg("out"))
-      .def("finish", &StreamDecoder::finish);
-
+  bind_rans64(module);
   module.def("rans_encode", &rans_encode, py::arg("items"), py::arg("table"), py::arg("threads"));
   module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
 
+  bind_lists(module);
   bind_quantize(module);
+  bind_context(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
 

@@ -12,11 +12,35 @@ namespace scalecodec {
 /// Raise what a failure calls for: BitstreamError, TableError, MemoryError, or ValueError.
 void check(const Result& result);
 
+/// As `check`, for a failure that may lie in the caller's own arrays: names the value. `symbols` is null for
+/// a decoder.
+void check_coding(const Result& result, const pybind11::array* symbols, const pybind11::array& indexes,
+                  std::size_t num_tables);
+
 /// Requires: C-contiguous, aligned, native byte order (scalecodec/arrays.py sees to it).
 IntegerSource source(const pybind11::array& array, const char* name);
 IntegerSink sink(pybind11::array& array, const char* name);
 
+/// The raw bytes of any C-contiguous buffer, without a copy.
+class ByteView {
+ public:
+  explicit ByteView(const pybind11::buffer& buffer) : info_(buffer.request()) {
+    pybind11::ssize_t expected = info_.itemsize;
+    for (std::size_t i = info_.shape.size(); i-- > 0; expected *= info_.shape[i])
+      if (info_.shape[i] > 1 && info_.strides[i] != expected)
+        throw pybind11::value_error("the buffer must be C-contiguous");
+  }
+  const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(info_.ptr); }
+  std::size_t size() const { return static_cast<std::size_t>(info_.size * info_.itemsize); }
+
+ private:
+  pybind11::buffer_info info_;
+};
+
 /// The bindings of one subject each.
+void bind_lists(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
+void bind_rans64(pybind11::module_& module);
+void bind_context(pybind11::module_& module);
 
 }  // namespace scalecodec

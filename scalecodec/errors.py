@@ -15,3 +15,7 @@ class TableError(ScalecodecError, ValueError):
 
 class BackendError(ScalecodecError, RuntimeError):
     """A kernel set asked for by name cannot run on this machine."""
+
+
+class HostError(ScalecodecError, RuntimeError):
+    """The package that is to be accelerated is missing, or not as it is known."""

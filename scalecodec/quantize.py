@@ -38,12 +38,17 @@ def round_ste(x: Tensor) -> Tensor:
     return _RoundStraightThrough.apply(x)
 
 
+def check_threads(threads: int) -> None:
+    """Raise ValueError unless this is a number of threads."""
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads must be an int in [1, {MAX_THREADS}], got {threads!r}")
+
+
 def _check_gain_and_threads(gain: float, threads: int) -> None:
     low, high = _FLOAT32_RANGE
     if isinstance(gain, bool) or not isinstance(gain, Real) or not low <= gain <= high:
         raise ValueError(f"gain must be a number in [2**-126, 2**127], got {gain!r}")
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-        raise ValueError(f"threads must be an int in [1, {MAX_THREADS}], got {threads!r}")
+    check_threads(threads)
 
 
 def _suits_core(*tensors: Tensor | None) -> bool:
@@ -148,6 +153,12 @@ def _bound_of(scale_bound: float | Tensor | None) -> float:
     if math.isnan(bound):
         raise ValueError("scale_bound must not be NaN")
     return bound
+
+
+def check_scales(scale_table: Tensor, scale_bound: float | Tensor | None) -> float:
+    """The bound as a number (-inf: none). ValueError unless a table of scales and a bound are such."""
+    _check_scales(scale_table, scale_bound, torch.int32)
+    return _bound_of(scale_bound)
 
 
 def build_indexes(

@@ -9,24 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from . import _core
-from .arrays import IntegerArray, as_bytes, as_integers, as_output
+from .arrays import IntegerArray
+from .batches import check_table, check_threads, decode_items, encode_items
 from .cdf import CdfTable
 
 __all__ = ["decode", "decode_batch", "encode", "encode_batch"]
-
-MAX_THREADS = 256
-
-
-def _check(table: CdfTable, threads: int) -> None:
-    if not isinstance(table, CdfTable):
-        raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
-    if not isinstance(threads, int):
-        raise TypeError(f"threads must be an int, got {threads!r}")
-    if not 1 <= threads <= MAX_THREADS:
-        raise ValueError(f"threads must lie in [1, {MAX_THREADS}], got {threads}")
 
 
 def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable, *, threads: int = 1) -> bytes:
@@ -86,14 +74,9 @@ def encode_batch(
     symbols: Sequence[IntegerArray], indexes: Sequence[IntegerArray], table: CdfTable, *, threads: int = 1
 ) -> list[bytes]:
     """One stream for each item, as :func:`encode` makes it; the items share the threads."""
-    _check(table, threads)
-    if len(symbols) != len(indexes):
-        raise ValueError(f"there must be as many symbols as indexes, got {len(symbols)} and {len(indexes)}")
-    items = [(as_integers(s, "symbols"), as_integers(i, "indexes")) for s, i in zip(symbols, indexes, strict=True)]
-    for values, selected in items:
-        if values.shape != selected.shape:
-            raise ValueError(f"symbols and indexes must have one shape, got {values.shape} and {selected.shape}")
-    return _core.rans_encode(items, table._core, threads)
+    check_table(table)
+    check_threads(threads)
+    return _core.rans_encode(encode_items(symbols, indexes), table._core, threads)
 
 
 def decode_batch(
@@ -108,22 +91,8 @@ def decode_batch(
 
     Of ``outs``, none may overlap another, nor the data and indexes of another item: then symbols would be wrong.
     """
-    _check(table, threads)
-    num_outs = len(indexes) if outs is None else len(outs)
-    if not len(data) == len(indexes) == num_outs:
-        counts = f"{len(data)}, {len(indexes)} and {num_outs}"
-        raise ValueError(f"there must be as many data as indexes and outs, got {counts}")
-    views = [as_bytes(stream) for stream in data]
-    selected = [as_integers(item, "indexes") for item in indexes]
-    if outs is None:
-        outs = [np.empty(item.shape, dtype=np.int32) for item in selected]
-        targets = outs
-    else:
-        targets = [as_output(out, item.shape) for out, item in zip(outs, selected, strict=True)]
-        for i, (view, target) in enumerate(zip(views, targets, strict=True)):
-            if np.may_share_memory(target, np.frombuffer(view, dtype=np.uint8)):
-                raise ValueError("out must not share memory with data")
-            if np.may_share_memory(target, selected[i]):
-                selected[i] = selected[i].copy()
-    _core.rans_decode(list(zip(views, selected, targets, strict=True)), table._core, threads)
-    return list(outs)
+    check_table(table)
+    check_threads(threads)
+    items, outs = decode_items(data, indexes, outs)
+    _core.rans_decode(items, table._core, threads)
+    return outs

@@ -5,6 +5,7 @@ One 64-bit state, 32-bit words (Duda 2013, arXiv:1311.2540); the format is writt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,24 @@ from numpy.typing import NDArray
 
 from . import _core
 from .arrays import IntegerArray, as_bytes, as_integers, as_output
+from .batches import check_table, check_threads, decode_items, encode_item, encode_items
 from .cdf import CdfTable
 
-__all__ = ["Decoder", "Encoder", "decode", "encode"]
+__all__ = ["Decoder", "Encoder", "decode", "decode_batch", "encode", "encode_batch"]
 
 _Segment = tuple[NDArray[np.integer], NDArray[np.integer], _core.Table]
 
 
 def _segment(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> _Segment:
-    if not isinstance(table, CdfTable):
-        raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
-    arrays = as_integers(symbols, "symbols"), as_integers(indexes, "indexes")
-    if arrays[0].shape != arrays[1].shape:
-        raise ValueError(f"symbols and indexes must have one shape, got {arrays[0].shape} and {arrays[1].shape}")
-    return (*arrays, table._core)
+    check_table(table)
+    return (*encode_item(symbols, indexes), table._core)
+
+
+def _encode(segments: list[_Segment]) -> bytes:
+    encoder = _core.Rans64Encoder()
+    for segment in reversed(segments):
+        encoder.prepend(*segment)
+    return encoder.finish()
 
 
 def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> bytes:
@@ -50,7 +55,7 @@ def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> byt
     TypeError
         Not integers, or neither NumPy arrays nor CPU tensors.
     """
-    return _core.rans64_encode([_segment(symbols, indexes, table)])
+    return _encode([_segment(symbols, indexes, table)])
 
 
 def decode(
@@ -87,6 +92,34 @@ def decode(
     return symbols
 
 
+def encode_batch(
+    symbols: Sequence[IntegerArray], indexes: Sequence[IntegerArray], table: CdfTable, *, threads: int = 1
+) -> list[bytes]:
+    """One stream for each item, as :func:`encode` makes it; up to ``threads`` items, 1 to 256, at once."""
+    check_table(table)
+    check_threads(threads)
+    return _core.rans64_encode_batch(encode_items(symbols, indexes), table._core, threads)
+
+
+def decode_batch(
+    data: Sequence[Any],
+    indexes: Sequence[IntegerArray],
+    table: CdfTable,
+    *,
+    threads: int = 1,
+    outs: Sequence[IntegerArray] | None = None,
+) -> list[Any]:
+    """Inverse of :func:`encode_batch`; every item as by :func:`decode`, to its stream's end, in one list.
+
+    Of ``outs``, none may overlap another, nor the data and indexes of another item: then symbols would be wrong.
+    """
+    check_table(table)
+    check_threads(threads)
+    items, outs = decode_items(data, indexes, outs)
+    _core.rans64_decode_batch(items, table._core, threads)
+    return outs
+
+
 class Encoder:
     """One stream from several calls, possibly with several tables; ``flush`` returns it and starts anew."""
 
@@ -101,7 +134,7 @@ class Encoder:
     def flush(self) -> bytes:
         """The stream of everything appended since the last flush (8 bytes where that is nothing)."""
         segments, self._segments = self._segments, []
-        return _core.rans64_encode(segments)
+        return _encode(segments)
 
 
 class Decoder:
@@ -113,8 +146,7 @@ class Decoder:
 
     def decode(self, indexes: IntegerArray, table: CdfTable, *, out: IntegerArray | None = None) -> Any:
         """The next symbols, one an index; arguments and errors as for :func:`decode`."""
-        if not isinstance(table, CdfTable):
-            raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
+        check_table(table)
         selected = as_integers(indexes, "indexes")
         if out is None:
             out = np.empty(selected.shape, dtype=np.int32)

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from . import rans, rans64
 from .arrays import IntegerArray
 from .cdf import CdfTable
+
+
+class EncodeBatch(Protocol):
+    """As :func:`scalecodec.rans.encode_batch`."""
+
+    def __call__(
+        self, symbols: Sequence[IntegerArray], indexes: Sequence[IntegerArray], table: CdfTable, *, threads: int = 1
+    ) -> list[bytes]: ...
+
+
+class DecodeBatch(Protocol):
+    """As :func:`scalecodec.rans.decode_batch`."""
+
+    def __call__(
+        self,
+        data: Sequence[Any],
+        indexes: Sequence[IntegerArray],
+        table: CdfTable,
+        *,
+        threads: int = 1,
+        outs: Sequence[IntegerArray] | None = None,
+    ) -> list[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -17,30 +39,11 @@ class Stream:
 
     name: str
     kind: int
-    encode_batch: Callable[[Sequence[IntegerArray], Sequence[IntegerArray], CdfTable], list[bytes]] = field(repr=False)
-    decode_batch: Callable[[Sequence[Any], Sequence[IntegerArray], CdfTable, Sequence[IntegerArray]], object] = field(
-        repr=False
-    )
+    encode_batch: EncodeBatch = field(repr=False)
+    decode_batch: DecodeBatch = field(repr=False)
 
 
-def _rans64_encode(symbols: Sequence[IntegerArray], indexes: Sequence[IntegerArray], table: CdfTable) -> list[bytes]:
-    return [rans64.encode(item, index, table) for item, index in zip(symbols, indexes, strict=True)]
-
-
-def _rans64_decode(
-    data: Sequence[Any], indexes: Sequence[IntegerArray], table: CdfTable, outs: Sequence[IntegerArray]
-) -> None:
-    for item, index, out in zip(data, indexes, outs, strict=True):
-        rans64.decode(item, index, table, out=out)
-
-
-def _lanes_decode(
-    data: Sequence[Any], indexes: Sequence[IntegerArray], table: CdfTable, outs: Sequence[IntegerArray]
-) -> None:
-    rans.decode_batch(data, indexes, table, outs=outs)
-
-
-RANS64 = Stream("rans64", 1, _rans64_encode, _rans64_decode)  # CompressAI's bytes
-LANES = Stream("lanes", 2, rans.encode_batch, _lanes_decode)
+RANS64 = Stream("rans64", 1, rans64.encode_batch, rans64.decode_batch)  # CompressAI's bytes
+LANES = Stream("lanes", 2, rans.encode_batch, rans.decode_batch)
 
 BY_KIND = {stream.kind: stream for stream in (RANS64, LANES)}

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scalecodec.arrays import broadcasts
 from scalecodec.cdf import CdfTable
 from scalecodec.layers import LowerBound
-from scalecodec.quantize import dequantize_, to_symbols
+from scalecodec.quantize import to_symbols
 from scalecodec.streams import RANS64, Stream
 
-TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length")
+from . import coding
+from .coding import TABLE_BUFFERS
+
 _LIKELIHOOD_BOUND = 1e-9
 
 
@@ -34,10 +35,7 @@ class EntropyModel(nn.Module):
         self.likelihood_lower_bound = LowerBound(_LIKELIHOOD_BOUND)
         for name in TABLE_BUFFERS:
             self.register_buffer(name, torch.IntTensor())
-        self._prepared: tuple[list[tuple[Tensor, int]], CdfTable] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_prepared": None}
+        self._prepared = coding.PreparedTable()
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any) -> None:
         # The tables' sizes depend on the weights: take the checkpoint's.
@@ -58,19 +56,7 @@ class EntropyModel(nn.Module):
         TableError
             The buffers (from a checkpoint, say) are no valid tables.
         """
-        buffers = (self._quantized_cdf, self._cdf_length, self._offset)
-        if buffers[0].numel() == 0:
-            raise ValueError("Uninitialized CDFs. Run update() first")
-        # Tensors made in inference mode count no versions, but every way to fill them makes new ones.
-        versions = [0 if buffer.is_inference() else buffer._version for buffer in buffers]
-        if self._prepared is None or not all(
-            buffer is old and version == seen
-            for buffer, version, (old, seen) in zip(buffers, versions, self._prepared[0], strict=True)
-        ):
-            table = CdfTable.from_cdf(*(buffer.detach().cpu().numpy() for buffer in buffers))
-            # The tensors, not their addresses: those of freed ones come back.
-            self._prepared = (list(zip(buffers, versions, strict=True)), table)
-        return self._prepared[1]
+        return self._prepared.of(self)
 
     def _set_table(self, table: CdfTable) -> None:
         device = self._offset.device
@@ -117,14 +103,8 @@ class EntropyModel(nn.Module):
         TypeError
             ``indexes`` are no integers.
         """
-        if inputs.dim() < 2:
-            raise ValueError("Invalid `inputs` size. Expected a tensor with at least 2 dimensions.")
-        if inputs.shape != indexes.shape:
-            raise ValueError("`inputs` and `indexes` should have the same size.")
-        if means is not None and not broadcasts(means.shape, inputs.shape):
-            raise ValueError(f"`means` of shape {tuple(means.shape)} do not fit `inputs` of {tuple(inputs.shape)}")
-        symbols = to_symbols(inputs, means, gain=gain).cpu()
-        return stream.encode_batch(list(symbols), list(indexes.detach().cpu()), self.table)
+        coding.check_inputs(inputs, indexes, means)
+        return coding.encode_symbols(to_symbols(inputs, means, gain=gain), indexes, self.table, stream)
 
     def decompress(
         self,
@@ -147,21 +127,5 @@ class EntropyModel(nn.Module):
         BitstreamError
             A stream is damaged, short, long, or made with other tables or indexes.
         """
-        if not isinstance(strings, tuple | list):
-            raise ValueError("Invalid `strings` parameter type.")
-        if len(strings) != indexes.size(0):
-            raise ValueError("Invalid strings or indexes parameters")
-        if indexes.dim() < 2:
-            raise ValueError("Invalid `indexes` size. Expected a tensor with at least 2 dimensions.")
-        if means is not None and (
-            means.shape[:2] != indexes.shape[:2]
-            or means.dim() != indexes.dim()
-            or any(m not in (1, i) for m, i in zip(means.shape[2:], indexes.shape[2:], strict=True))
-        ):
-            raise ValueError("Invalid means or indexes parameters")
-        symbols = torch.empty(indexes.shape, dtype=torch.int32)
-        stream.decode_batch(strings, list(indexes.cpu()), self.table, list(symbols))
-        symbols = symbols.to(indexes.device)
-        if means is not None:
-            return dequantize_(symbols, means, gain=gain)
-        return symbols.to(dtype) if gain == 1 else symbols.to(dtype) / gain
+        coding.check_strings(strings, indexes, means)
+        return coding.to_latents(coding.decode_symbols(strings, indexes, self.table, stream), dtype, means, gain)

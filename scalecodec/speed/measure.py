@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from scalecodec import backends, rans
+from scalecodec import backends
+from scalecodec.batches import MAX_THREADS
 
 from .rivals import OURS, RIVALS, Coder, Lanes, make_coder
 from .trial import Trial, WrongResultError, require_same_streams
@@ -124,7 +125,7 @@ def measure(plan: Plan = FULL, progress: Progress = lambda done, text: None) -> 
     progress(0, "loading other coders")
     coders, missing = _coders()
     rows, thread_rows = [], []
-    several = min(_num_cores(), rans.MAX_THREADS)
+    several = min(_num_cores(), MAX_THREADS)
     with _one_torch_thread():
         for number, name in enumerate(SETS):
             begin = number / len(SETS)

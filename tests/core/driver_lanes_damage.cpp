@@ -340,6 +340,17 @@ void check_no_memory(Call&& call) {
   CHECK(failed > 3);
 }
 
+/// The lane tables are made on first use: where that fails they are as good at the next.
+void test_no_table_memory(Random& random) {
+  const Tables tables = flat_tables(20, 30), others = flat_tables(20, 30);
+  const Values values = random_values(random, tables, 1000, 100);
+  const Typed<std::int32_t> symbols(values.symbols), indexes(values.indexes);
+  check_no_memory(
+      [&] { return tables.prepared.lanes().num_tables() == 20 ? Status::kOk : Status::kTableEmpty; });
+  CHECK(same(encode_lanes(symbols.source(), indexes.source(), tables, kScalarLanes, 1),
+             encode_lanes(symbols.source(), indexes.source(), others, kScalarLanes, 1)));
+}
+
 void test_no_lane_memory(Random& random) {
   const Tables tables = flat_tables(100, 200);
   const Values values = random_values(random, tables, 40'000, 100);
@@ -435,6 +446,7 @@ void test_lane_damage(Random& random) {
   test_damaged_chunks(random);
   test_damaged_batches(random);
   test_hostile_arrays(random);
+  test_no_table_memory(random);
   test_no_lane_memory(random);
   test_no_batch_memory(random);
   test_no_pool_memory();

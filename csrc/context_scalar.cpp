@@ -1,0 +1,69 @@
+/// Scalar kernels of context networks: they define the results and run everywhere. Where a processor fuses
+/// without being asked to (AArch64), the compiler makes vectors of the inner loop.
+#include <algorithm>
+#include <cmath>
+
+#include "context_kernels.hpp"
+
+namespace scalecodec {
+
+namespace {
+
+void chain(const Tile& tile, std::size_t position, std::size_t first) {
+  float sums[kDenseLanes];
+  float* out = tile.outputs[position] + tile.first_output + first;
+  const float* start = tile.start ? tile.start + first : out;
+  std::copy_n(start, kDenseLanes, sums);
+  const float* weights = tile.weights + first;
+  const float* inputs = tile.inputs[position];
+  for (std::size_t i = 0; i < tile.num_inputs; ++i, weights += tile.stride)
+    for (std::size_t lane = 0; lane < kDenseLanes; ++lane)
+      sums[lane] = std::fma(weights[lane], inputs[i], sums[lane]);
+  if (tile.activates)
+    for (float& sum : sums) sum = sum > 0.0f ? sum : sum * tile.slope;
+  std::copy_n(sums, kDenseLanes, out);
+}
+
+template <std::size_t kVectors, std::size_t kPositions>
+void run(const Tile& tile) {
+  for (std::size_t vector = 0; vector < kVectors; ++vector)
+    for (std::size_t position = 0; position < kPositions; ++position)
+      chain(tile, position, vector * kDenseLanes);
+}
+
+}  // namespace
+
+#define SCALECODEC_ROW(v) {run<v, 1>, run<v, 2>, run<v, 3>, run<v, 4>, run<v, 5>, run<v, 6>}
+const ContextKernels kScalarContext{
+    {SCALECODEC_ROW(1), SCALECODEC_ROW(2), SCALECODEC_ROW(3), SCALECODEC_ROW(4)}};
+
+void run_slice(const ContextKernels& kernels, const DenseSlice& slice, std::size_t first, std::size_t last,
+               const float* const* inputs, float* const* outputs, std::size_t count) {
+  if (count == 0) return;
+  const DenseLayer& layer = *slice.layer;
+  const std::size_t num_tiles = (count + kTilePositions - 1) / kTilePositions;
+  for (std::size_t end; first < last; first = end) {
+    const std::size_t panel = first / kPanelVectors, before = first % kPanelVectors;
+    end = std::min(last, (panel + 1) * kPanelVectors);
+    const std::size_t stride =
+        kDenseLanes * std::min(kPanelVectors, layer.num_vectors - panel * kPanelVectors);
+    Tile tile{
+        layer.weights + kPanel * panel * layer.num_inputs + slice.first_input * stride + before * kDenseLanes,
+        stride,
+        slice.num_inputs,
+        slice.from_bias ? layer.bias + first * kDenseLanes : nullptr,
+        nullptr,
+        nullptr,
+        first * kDenseLanes,
+        slice.activates,
+        slice.slope};
+    for (std::size_t i = 0; i < num_tiles; ++i) {  // as even as they can be
+      const std::size_t from = count * i / num_tiles, to = count * (i + 1) / num_tiles;
+      tile.inputs = inputs + from;
+      tile.outputs = outputs + from;
+      kernels.tiles[end - first - 1][to - from - 1](tile);
+    }
+  }
+}
+
+}  // namespace scalecodec

@@ -1,0 +1,97 @@
+"""One model of CompressAI's, made fast in place."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from scalecodec.batches import MAX_THREADS
+
+from . import host
+from .accelerated import accelerated_class, change_class, host_class, host_of
+from .report import Part, Report
+from .settings import Settings
+
+
+def accelerate(
+    model: nn.Module, stream: str = "compressai", networks: str = "exact", threads: int | None = None
+) -> Report:
+    """Replace, in ``model`` itself, CompressAI's coding by the compiled core.
+
+    Parameters
+    ----------
+    model : any module that holds CompressAI's entropy models, latent codecs or autoregressive models. Its parameters,
+        state dict, ``update``, ``load_state_dict``, ``aux_loss`` and what a subclass of yours overrides stay as they
+        are; copies of it are fast too.
+    stream : ``"compressai"``: its very bytes; ``"lanes"``: our own, several times faster, and marked: either decoder
+        raises BitstreamError at the other's strings
+    networks : ``"exact"``, or ``"bf16"``: analysis and synthesis (``g_a``, ``g_s``) in channels_last and bfloat16,
+        where the processor has it; never the networks that choose tables
+    threads : of the coder, 1 to 256; by default as many as torch has
+
+    Returns
+    -------
+    Report
+        Prints what was replaced and what was not; ``undo()`` takes it back, as does the end of a ``with``.
+
+    Raises
+    ------
+    HostError
+        CompressAI is not installed.
+    BackendError
+        ``networks="bf16"``, and the processor has no bfloat16.
+    ValueError, TypeError
+        An argument is none of these.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch module, got {type(model).__name__}")
+    settings = Settings(stream, min(MAX_THREADS, torch.get_num_threads()) if threads is None else threads)
+    if networks not in ("exact", "bf16"):
+        raise ValueError(f"networks must be 'exact' or 'bf16', got {networks!r}")
+    compressai = host.load()
+    report = Report()
+    for name, module in model.named_modules():
+        fast = next((fast for fast in accelerated_classes(compressai) if isinstance(module, host_of(fast))), None)
+        if fast is not None:
+            _replace(name, module, fast, settings, report)
+    if not host.is_known(compressai):
+        report.notes.append(f"{host.refusal(compressai)}: only its entropy models are replaced")
+    from .retry import Retrying, retries
+
+    if host_class(type(model)) is type(model) and retries(model):
+        report.replaced.append(Part("", type(model).__name__, Retrying._scalecodec_text))
+        report._undo.append(change_class(model, Retrying, settings))
+    if networks == "bf16":
+        from .transforms import lower_precision
+
+        lower_precision(model, settings, report)
+    return report
+
+
+def accelerated_classes(compressai: ModuleType) -> tuple[Any, ...]:
+    """What is accelerated in this version: of those whose host a module is an instance of, the first suits."""
+    from . import entropy
+
+    if not host.is_known(compressai):
+        return entropy.ALL
+    from . import autoregressive, latent_codecs
+
+    return (*entropy.ALL, *autoregressive.ALL, *latent_codecs.ALL)
+
+
+def _replace(name: str, module: nn.Module, fast: Any, settings: Settings, report: Report) -> None:
+    kind = type(module).__name__
+    cls = accelerated_class(host_class(type(module)), fast)
+    own = [method for method in fast._scalecodec_methods if getattr(cls, method) is not getattr(fast, method)]
+    if len(own) == len(fast._scalecodec_methods):
+        why = f"it has {' and '.join(own)} of its own"
+    else:
+        why = fast._scalecodec_misfit(module)
+    if why:
+        report.kept.append(Part(name, kind, why))
+        return
+    report.replaced.append(Part(name, kind, fast._scalecodec_text + "".join(f"; {it} is its own" for it in own)))
+    report._undo.append(change_class(module, fast, settings))

@@ -1,0 +1,173 @@
+"""CompressAI's autoregressive models and codecs, their loop over positions compiled.
+
+Our float32 sums and torch's differ in their last bits, which at about one latent in a million chooses another table or
+symbol. Our own strings never see that, since one loop writes and reads them. A string that stock CompressAI wrote may:
+then the end check of its stream fails, and it is decoded once more with torch's arithmetic, as stock would.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from types import FunctionType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from compressai.latent_codecs import RasterScanLatentCodec
+from compressai.models.google import JointAutoregressiveHierarchicalPriors
+from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
+from torch import Tensor
+
+from scalecodec import rans64
+from scalecodec.entropy_models.coding import PreparedTable
+from scalecodec.errors import BitstreamError
+
+from . import ans
+from .accelerated import Accelerated
+from .context_networks import PackedNetwork, misfit
+from .lane_strings import mark, refuse_marked, unmark
+
+
+def on_our_coder(function: Any) -> Any:
+    """A copy of a function of CompressAI's that sees our coder where it says BufferedRansEncoder or RansDecoder."""
+    seen = {**function.__globals__, **{name: getattr(ans, name) for name in ans.__all__}}
+    return FunctionType(function.__code__, seen, function.__name__, function.__defaults__, function.__closure__)
+
+
+# As they stand before any patch; what the loop does not suit goes on with these.
+_STOCK_JOINT = JointAutoregressiveHierarchicalPriors.compress, JointAutoregressiveHierarchicalPriors.decompress
+_STOCK_RASTER_SCAN = RasterScanLatentCodec.compress, RasterScanLatentCodec.decompress
+
+
+class _Loop(Accelerated):
+    """What both kinds of host have in common: context_prediction, entropy_parameters and gaussian_conditional."""
+
+    _scalecodec_network: PackedNetwork
+    _scalecodec_table: PreparedTable
+    _scalecodec_methods = ("compress", "decompress")
+    _scalecodec_text = "its loop over positions compiled"
+
+    @staticmethod
+    def _scalecodec_misfit(module: Any) -> str:
+        return misfit(module)
+
+    @staticmethod
+    def _scalecodec_attributes() -> dict[str, Any]:
+        return {"_scalecodec_network": PackedNetwork(), "_scalecodec_table": PreparedTable()}
+
+
+def _is_compiled(codec: Any) -> bool:
+    weight = codec.context_prediction.weight
+    on_cpu = (weight.device.type, weight.dtype) == ("cpu", torch.float32) and not torch.is_autocast_enabled("cpu")
+    return on_cpu and not misfit(codec)
+
+
+def _arguments(codec: Any, params: Tensor) -> tuple[Any, ...]:
+    conditional = codec.gaussian_conditional
+    table = codec._scalecodec_table.of(conditional)
+    return params, conditional.scale_table, conditional.lower_bound_scale.bound, table
+
+
+def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]:
+    network = codec._scalecodec_network.of(codec.context_prediction, codec.entropy_parameters)
+    settings, arguments = codec._scalecodec_settings, _arguments(codec, params)
+    if settings.stream_name == "compressai":
+        return network.encode(y, *arguments, threads=settings.threads)
+    strings, y_hat = network.encode(y, *arguments, threads=settings.threads, order="wavefront")
+    return [mark(string) for string in strings], y_hat
+
+
+def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
+    network = codec._scalecodec_network.of(codec.context_prediction, codec.entropy_parameters)
+    settings, arguments = codec._scalecodec_settings, _arguments(codec, params)
+    if settings.stream_name == "lanes":
+        plain = [unmark(string) for string in strings]
+        return network.decode(plain, *arguments, threads=settings.threads, order="wavefront")
+    refuse_marked(strings)
+    try:
+        return network.decode(strings, *arguments, threads=settings.threads)
+    except BitstreamError as error:
+        y_hat = _decode_as_stock(codec, strings, params, error)
+    text = "a string did not decode with the compiled loop, as a stock one may not: torch's arithmetic was used"
+    warnings.warn(text, stacklevel=3)
+    return y_hat
+
+
+def _decode_as_stock(codec: Any, strings: Sequence[bytes], params: Tensor, error: BitstreamError) -> Tensor:
+    try:
+        return torch.cat([_decode_item(codec, string, params[i : i + 1]) for i, string in enumerate(strings)])
+    except BitstreamError:
+        raise error from None
+
+
+def _decode_item(codec: Any, string: bytes, params: Tensor) -> Tensor:
+    """CompressAI's own loop, operation by operation, but for the conversions to lists."""
+    conditional, context = codec.gaussian_conditional, codec.context_prediction
+    table, decoder = codec._scalecodec_table.of(conditional), rans64.Decoder(string)
+    kernel, pad = context.kernel_size[0], context.kernel_size[0] // 2
+    weight = context.weight * context.mask
+    height, width = params.shape[2:]
+    y_hat = torch.zeros((1, context.in_channels, height + 2 * pad, width + 2 * pad))
+    for h in range(height):
+        for w in range(width):
+            ctx = F.conv2d(y_hat[:, :, h : h + kernel, w : w + kernel], weight, bias=context.bias)
+            both = codec.entropy_parameters(torch.cat((params[:, :, h : h + 1, w : w + 1], ctx), dim=1))
+            scales, means = both.squeeze(3).squeeze(2).chunk(2, 1)
+            symbols = decoder.decode(conditional.build_indexes(scales), table)
+            y_hat[:, :, h + pad, w + pad] = torch.from_numpy(symbols).type_as(means) + means
+    decoder.finish()
+    return F.pad(y_hat, (-pad, -pad, -pad, -pad))
+
+
+class FastJoint(_Loop, JointAutoregressiveHierarchicalPriors):
+    """mbt2018 and cheng2020 (arXiv:1809.02736, arXiv:2001.01568): compress and decompress around the compiled loop."""
+
+    def compress(self, x: Tensor) -> dict[str, Any]:
+        if not _is_compiled(self):
+            return _STOCK_JOINT[0](self, x)
+        y = self.g_a(x)
+        z = self.h_a(y)
+        z_strings = self.entropy_bottleneck.compress(z)
+        params = self.h_s(self.entropy_bottleneck.decompress(z_strings, z.size()[-2:]))
+        y_strings, _ = _encode(self, y, params)
+        return {"strings": [y_strings, z_strings], "shape": z.size()[-2:]}
+
+    def decompress(self, strings: Any, shape: Any) -> dict[str, Any]:
+        if not _is_compiled(self):
+            return _STOCK_JOINT[1](self, strings, shape)
+        if not isinstance(strings, list) or len(strings) != 2:
+            raise ValueError("strings must be a list of two lists, for y and z")
+        params = self.h_s(self.entropy_bottleneck.decompress(strings[1], shape))
+        return {"x_hat": self.g_s(_decode(self, strings[0], params)).clamp_(0, 1)}
+
+
+class FastRasterScan(_Loop, RasterScanLatentCodec):
+    """RasterScanLatentCodec around the compiled loop."""
+
+    def compress(self, y: Tensor, ctx_params: Tensor) -> dict[str, Any]:
+        if not _is_compiled(self):
+            return _STOCK_RASTER_SCAN[0](self, y, ctx_params)
+        strings, y_hat = _encode(self, y, ctx_params)
+        return {"strings": [strings], "y_hat": y_hat, "shape": y.shape[2:4]}
+
+    def decompress(self, strings: Any, shape: Any, ctx_params: Tensor, **kwargs: Any) -> dict[str, Any]:
+        if not _is_compiled(self):
+            return _STOCK_RASTER_SCAN[1](self, strings, shape, ctx_params, **kwargs)
+        (y_strings,) = strings
+        if tuple(shape) != tuple(ctx_params.shape[2:]):
+            raise ValueError(f"shape must be that of ctx_params, {tuple(ctx_params.shape[2:])}, got {tuple(shape)}")
+        return {"y_hat": _decode(self, y_strings, ctx_params)}
+
+
+class FastJointVbr(Accelerated, JointAutoregressiveHierarchicalPriorsVbr):
+    """mbt2018-vbr (arXiv:2402.18930): its own loop, whose offsets ours does not have, on our coder."""
+
+    _scalecodec_methods = ("_compress_ar", "_decompress_ar")
+    _scalecodec_text = "its loop on the compiled coder"
+
+    _compress_ar = on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._compress_ar)
+    _decompress_ar = on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._decompress_ar)
+
+
+ALL = (FastJointVbr, FastJoint, FastRasterScan)

@@ -1,0 +1,250 @@
+"""The coding loop of autoregressive models, compiled: masked convolution, dense layers, quantization and rans64 coder
+at one position after the other (Minnen et al. 2018, arXiv:1809.02736, section 3.1; Cheng et al. 2020, arXiv:2001.01568).
+
+Encoder and decoder must see the very same floats, or all behind the first that differs is lost. So the arithmetic is
+fixed, as chains of fused multiply-adds (``csrc/context.hpp`` has the definition): thread counts, batches, kernel sets
+and machines agree bit for bit. With torch's own convolutions they agree but for the last bits, which changes a symbol
+or an index once in about a million; a stream of theirs that has no such place decodes here, and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import _core
+from .arrays import as_bytes, as_floats
+from .cdf import CdfTable
+from .quantize import check_scales, check_threads
+
+__all__ = ["ContextNetwork"]
+
+_ORDERS = ("raster", "wavefront")
+
+
+def _floats(value: Any, name: str, dims: int) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
+    if value.dtype is not torch.float32 or value.device.type != "cpu" or value.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense CPU tensor of float32, got {value.dtype} on {value.device}")
+    if value.dim() != dims:
+        raise ValueError(f"{name} must have {dims} dimensions, got shape {tuple(value.shape)}")
+    return value.detach()
+
+
+def _weights(value: Any, name: str, dims: int) -> Tensor:
+    tensor = _floats(value, name, dims)
+    if tensor.numel() == 0:
+        raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} must be finite")
+    return tensor
+
+
+def _bias(value: Any, name: str, count: int) -> Tensor:
+    tensor = torch.zeros(count) if value is None else _weights(value, name, 1)
+    if len(tensor) != count:
+        raise ValueError(f"{name} must have {count} elements, got {len(tensor)}")
+    return tensor
+
+
+def _masked(weight: Any) -> Tensor:
+    """Mask type A: zeros from the centre on, in raster order; what stands there need not be finite."""
+    tensor = _floats(weight, "weight", 4)
+    kernel = tensor.shape[-1]
+    if tensor.numel() == 0 or tensor.shape[-2] != kernel or kernel % 2 == 0:
+        raise ValueError(f"weight must be [num_context, num_channels, k, k] with k odd, got {tuple(tensor.shape)}")
+    before = torch.arange(kernel * kernel).view(kernel, kernel) < kernel * kernel // 2
+    return _weights(torch.where(before, tensor, torch.zeros(())), "weight", 4)
+
+
+def _layer(index: int, layer: Any, num_inputs: int | None) -> tuple[Tensor, Tensor, float | None]:
+    if not isinstance(layer, Sequence) or len(layer) != 3:
+        raise TypeError(f"layer {index} must be (weight, bias, negative_slope or None)")
+    weight, bias, slope = layer
+    matrix = _weights(weight, f"the weight of layer {index}", 2)
+    if num_inputs is not None and matrix.shape[1] != num_inputs:
+        raise ValueError(f"layer {index} must take {num_inputs} inputs, got a weight of shape {tuple(matrix.shape)}")
+    if slope is not None and not np.isfinite(slope):
+        raise ValueError(f"the negative_slope of layer {index} must be finite, got {slope!r}")
+    return matrix, _bias(bias, f"the bias of layer {index}", len(matrix)), None if slope is None else float(slope)
+
+
+class ContextNetwork:
+    """A context model's networks, their weights laid out for the core. Immutable; any number of threads may share it.
+
+    Parameters
+    ----------
+    weight : float32 tensor [num_context, num_channels, k, k], k odd
+        The masked convolution's weight. It is masked here (type A): only taps before the centre count.
+    bias : float32 tensor [num_context], or None for zeros
+    layers : sequence of (weight, bias, negative_slope)
+        The 1x1 convolutions behind it, at least one: weight float32 [num_outputs, num_inputs], bias [num_outputs] or
+        None, and the slope of the LeakyReLU that follows, or None where none does. The first takes params, then the
+        context; the last gives 2 * num_channels outputs: scales, then means.
+    num_params : int
+        Channels of params, which come first among the first layer's inputs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes do not fit together, a weight is not finite or not a CPU tensor of float32.
+
+    Notes
+    -----
+    Takes a copy of the weights, O(their size). The GIL is released while coding.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        layers: Sequence[tuple[Tensor, Tensor | None, float | None]],
+        num_params: int,
+    ) -> None:
+        masked = _masked(weight)
+        num_context, self.num_channels = masked.shape[:2]
+        if isinstance(num_params, bool) or not isinstance(num_params, int) or num_params < 0:
+            raise ValueError(f"num_params must be an int, 0 or more, got {num_params!r}")
+        self.num_params = num_params
+        if len(layers) == 0:
+            raise ValueError("there must be at least one layer")
+        prepared = []
+        width = num_params + num_context
+        for index, layer in enumerate(layers):
+            prepared.append(_layer(index, layer, width))
+            width = len(prepared[-1][0])
+        if width != 2 * self.num_channels:
+            raise ValueError(f"the last layer must give {2 * self.num_channels} outputs, got {width}")
+        self._core = _core.ContextNetwork(
+            as_floats(masked),
+            as_floats(_bias(bias, "bias", num_context)),
+            [(as_floats(matrix), as_floats(offsets), slope) for matrix, offsets, slope in prepared],
+        )
+
+    def encode(
+        self,
+        y: Tensor,
+        params: Tensor,
+        scale_table: Tensor,
+        scale_bound: float | Tensor | None,
+        table: CdfTable,
+        *,
+        threads: int = 1,
+        order: str = "raster",
+    ) -> tuple[list[bytes], Tensor]:
+        """Quantize latents about their predicted means and code the symbols.
+
+        Parameters
+        ----------
+        y : float32 tensor [B, num_channels, H, W], not empty
+        params : float32 tensor [B, num_params, H, W]
+        scale_table : float32 tensor, ascending, of no more scales than ``table`` has tables
+        scale_bound : number, tensor of one, or None: scales below it count as it. A NaN scale selects the last table
+        table : CdfTable
+        threads : how many may work at once, 1 to 256; the result does not depend on it
+        order : the order of symbols in a stream, channels innermost. ``"raster"`` is CompressAI's; ``"wavefront"``, by
+            ``w + (k + 1) / 2 * h``, lets the decoder take many positions at once
+
+        Returns
+        -------
+        strings, y_hat : one rans64 stream for every item, and the decoded latents, a new tensor of the shape of ``y``
+
+        Raises
+        ------
+        ValueError
+            Arguments do not fit, or a latent less its mean is not finite or rounds beyond int32: one such is named.
+        """
+        latent = _floats(y, "y", 4)
+        context, bound, scales = self._arguments(params, scale_table, scale_bound, table, threads, order)
+        if latent.numel() == 0 or latent.shape[1] != self.num_channels:
+            raise ValueError(f"y must be [B, {self.num_channels}, H, W] and not empty, got {tuple(latent.shape)}")
+        if context.shape[0] != latent.shape[0] or context.shape[2:] != latent.shape[2:]:
+            raise ValueError(f"y and params must have one batch and size, got {tuple(y.shape)}, {tuple(params.shape)}")
+        y_hat = torch.empty(latent.shape)
+        strings = self._core.encode(
+            as_floats(latent),
+            as_floats(context),
+            as_floats(scales),
+            bound,
+            table._core,
+            order == "wavefront",
+            y_hat.numpy(),
+            threads,
+        )
+        return strings, y_hat
+
+    def decode(
+        self,
+        strings: Sequence[Any],
+        params: Tensor,
+        scale_table: Tensor,
+        scale_bound: float | Tensor | None,
+        table: CdfTable,
+        *,
+        threads: int = 1,
+        order: str = "raster",
+    ) -> Tensor:
+        """Inverse of :meth:`encode`: the same ``y_hat``, bit for bit.
+
+        Parameters
+        ----------
+        strings : sequence of B bytes-like streams
+        params, scale_table, scale_bound, table, order : as given to :meth:`encode`
+        threads : how many may work at once, 1 to 256
+
+        Returns
+        -------
+        New float32 tensor [B, num_channels, H, W].
+
+        Raises
+        ------
+        BitstreamError
+            A stream is short, long or damaged, or was made with other networks, params or tables.
+        ValueError, TypeError
+            The caller's arguments are at fault.
+        """
+        context, bound, scales = self._arguments(params, scale_table, scale_bound, table, threads, order)
+        if context.shape[0] == 0 or context.shape[2] == 0 or context.shape[3] == 0:
+            raise ValueError(f"params must not be empty, got shape {tuple(context.shape)}")
+        if len(strings) != len(context):
+            raise ValueError(f"there must be one stream for each of {len(context)} items, got {len(strings)}")
+        data = [np.frombuffer(as_bytes(string), dtype=np.uint8) for string in strings]
+        y_hat = torch.empty((len(context), self.num_channels, *context.shape[2:]))
+        self._core.decode(
+            data,
+            as_floats(context),
+            as_floats(scales),
+            bound,
+            table._core,
+            order == "wavefront",
+            y_hat.numpy(),
+            threads,
+        )
+        return y_hat
+
+    def _arguments(
+        self,
+        params: Tensor,
+        scale_table: Tensor,
+        scale_bound: float | Tensor | None,
+        table: CdfTable,
+        threads: int,
+        order: str,
+    ) -> tuple[Tensor, float, Tensor]:
+        context, scales = _floats(params, "params", 4), _floats(scale_table, "scale_table", 1)
+        if not isinstance(table, CdfTable):
+            raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
+        check_threads(threads)
+        bound = check_scales(scales, scale_bound)
+        if len(scales) > table.num_tables:
+            raise ValueError(f"scale_table must have at most {table.num_tables} scales, got {len(scales)}")
+        if context.shape[1] != self.num_params:
+            raise ValueError(f"params must be [B, {self.num_params}, H, W], got {tuple(context.shape)}")
+        if order not in _ORDERS:
+            raise ValueError(f"order must be one of {', '.join(_ORDERS)}, got {order!r}")
+        return context, bound, scales

@@ -27,9 +27,16 @@ def other_activation(model):
 
 def other_weights(model):
     """In place, as an optimizer does."""
+    with torch.no_grad():
+        for module in context_models(model):
+            for parameter in [*module.context_prediction.parameters(), *module.entropy_parameters.parameters()]:
+                parameter.mul_(1.05)
+
+
+def other_data(model):
+    """In place too, but so that the tensor's version does not show it."""
     for module in context_models(model):
-        for parameter in [*module.context_prediction.parameters(), *module.entropy_parameters.parameters()]:
-            parameter.data.mul_(1.05)
+        module.entropy_parameters[2].weight.data.mul_(1.05)
 
 
 def other_parameters(model):
@@ -39,7 +46,7 @@ def other_parameters(model):
         module.entropy_parameters[2].weight = torch.nn.Parameter(weight.detach() * 1.05)
 
 
-CHANGES = (hook, other_activation, other_weights, other_parameters)
+CHANGES = (hook, other_activation, other_weights, other_data, other_parameters)
 NAMES = (*hosts.PIXEL_LOOPS, "cheng2020-anchor-checkerboard")
 
 

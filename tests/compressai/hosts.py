@@ -154,7 +154,7 @@ def _sites(model: nn.Module) -> list[Site]:
 def _parameters(network: nn.Module, scales: Tensor, generator: torch.Generator, order: str = "scales means") -> Aim:
     """A network that ends in scales and means, by channel."""
     means = torch.empty_like(scales).uniform_(-0.5, 0.5, generator=generator)
-    parts = {"scales": scales, "means": means, "none": scales[:0]}
+    parts = {"scales": scales, "means": means}
     mean = torch.cat([parts[part] for part in order.split()])
     spread = torch.cat([scales for part in order.split()])
     return Aim(network, mean, 0.3 * spread)

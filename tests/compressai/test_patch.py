@@ -13,7 +13,7 @@ import pytest
 from scalecodec.errors import BitstreamError, ScalecodecError
 
 from . import hosts
-from .test_hosts import CODERS, same
+from .comparing import CODERS, same
 
 CLASSES = ("RansEncoder", "BufferedRansEncoder", "RansDecoder")
 TABLE = [[0, 20000, 50000, 65535, 65536]], [5], [-1]

@@ -11,7 +11,8 @@ namespace scalecodec {
 constexpr std::size_t kDenseLanes = 16;  // outputs are padded to multiples of it: one AVX-512 register
 constexpr std::size_t kPanelVectors = 4;
 constexpr std::size_t kPanel = kDenseLanes * kPanelVectors;
-constexpr std::size_t kTilePositions = 6;  // 24 sums in registers, with 4 weights and an input beside them
+constexpr std::size_t kTilePositions = 6;   // 24 sums in registers, with 4 weights and an input beside them
+constexpr std::size_t kAhead = kPanel / 2;  // floats to fetch an input: two tiles fetch a panel
 
 /// A dense layer, packed. Its outputs stand in panels of 64, the last one narrower, and in a panel all
 /// weights of one input side by side: panel p begins at `64 * p * num_inputs`.
@@ -33,6 +34,7 @@ struct Tile {
   std::size_t first_output;
   bool activates;  // x > 0 ? x : x * slope, at the end
   float slope;
+  const float* ahead;  // weights that will be read next: to be fetched meanwhile, kAhead an input
 };
 
 using TileKernel = void (*)(const Tile& tile);

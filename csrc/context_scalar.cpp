@@ -41,26 +41,32 @@ void run_slice(const ContextKernels& kernels, const DenseSlice& slice, std::size
                const float* const* inputs, float* const* outputs, std::size_t count) {
   if (count == 0) return;
   const DenseLayer& layer = *slice.layer;
+  const auto stride_of = [&](std::size_t panel) {
+    return kDenseLanes * std::min(kPanelVectors, layer.num_vectors - panel * kPanelVectors);
+  };
+  const auto weights_of = [&](std::size_t panel) {
+    return layer.weights + kPanel * panel * layer.num_inputs + slice.first_input * stride_of(panel);
+  };
   const std::size_t num_tiles = (count + kTilePositions - 1) / kTilePositions;
   for (std::size_t end; first < last; first = end) {
-    const std::size_t panel = first / kPanelVectors, before = first % kPanelVectors;
+    const std::size_t panel = first / kPanelVectors;
     end = std::min(last, (panel + 1) * kPanelVectors);
-    const std::size_t stride =
-        kDenseLanes * std::min(kPanelVectors, layer.num_vectors - panel * kPanelVectors);
-    Tile tile{
-        layer.weights + kPanel * panel * layer.num_inputs + slice.first_input * stride + before * kDenseLanes,
-        stride,
-        slice.num_inputs,
-        slice.from_bias ? layer.bias + first * kDenseLanes : nullptr,
-        nullptr,
-        nullptr,
-        first * kDenseLanes,
-        slice.activates,
-        slice.slope};
+    Tile tile{};
+    tile.weights = weights_of(panel) + first % kPanelVectors * kDenseLanes;
+    tile.stride = stride_of(panel);
+    tile.num_inputs = slice.num_inputs;
+    tile.start = slice.from_bias ? layer.bias + first * kDenseLanes : nullptr;
+    tile.first_output = first * kDenseLanes;
+    tile.activates = slice.activates;
+    tile.slope = slice.slope;
+    // The first tile waits for its weights, the others have them in L2: time to fetch those of the next
+    // panel.
+    const float* next = end < last ? weights_of(panel + 1) : tile.weights;
     for (std::size_t i = 0; i < num_tiles; ++i) {  // as even as they can be
       const std::size_t from = count * i / num_tiles, to = count * (i + 1) / num_tiles;
       tile.inputs = inputs + from;
       tile.outputs = outputs + from;
+      tile.ahead = next + (i == 0 ? 0 : slice.num_inputs * kAhead);
       kernels.tiles[end - first - 1][to - from - 1](tile);
     }
   }

@@ -1,0 +1,124 @@
+"""Random context networks, and the definition of ``csrc/context.hpp`` in plain loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+import scalecodec as sc
+from scalecodec.cdf import default_scale_table
+from scalecodec.context import ContextNetwork
+
+SCALES = torch.as_tensor(default_scale_table(), dtype=torch.float32)
+BOUND = 0.11
+
+
+@dataclass
+class Model:
+    """Weights as the door takes them; sizes of hidden layers, and a slope for each but the last."""
+
+    channels: int
+    params: int
+    context: int
+    kernel: int = 5
+    hidden: tuple[int, ...] = (20, 17)
+    slopes: tuple[float | None, ...] = (0.01, 0.2)
+    seed: int = 0
+    weight: torch.Tensor = field(init=False)
+    bias: torch.Tensor = field(init=False)
+    layers: list = field(init=False)
+
+    def __post_init__(self):
+        noise = torch.Generator().manual_seed(self.seed)
+
+        def randn(*shape):
+            return torch.randn(*shape, generator=noise)
+
+        self.weight = randn(self.context, self.channels, self.kernel, self.kernel) / (12 * self.channels) ** 0.5 / 4
+        self.bias = randn(self.context) / 10
+        sizes = [self.params + self.context, *self.hidden, 2 * self.channels]
+        self.layers = [
+            (randn(n, m) * (1.5 / m) ** 0.5, randn(n) / 10, slope)
+            for m, n, slope in zip(sizes, sizes[1:], [*self.slopes, None], strict=False)
+        ]
+
+    def build(self) -> ContextNetwork:
+        return ContextNetwork(self.weight, self.bias, self.layers, self.params)
+
+    def inputs(self, batch, height, width, seed=1):
+        noise = torch.Generator().manual_seed(seed)
+        y = torch.randn(batch, self.channels, height, width, generator=noise) * 3
+        return y, torch.randn(batch, self.params, height, width, generator=noise)
+
+
+def gaussian_table():
+    return sc.CdfTable.gaussian(SCALES)
+
+
+def fma(weights, value, sums):
+    """``weights * value + sums`` rounded once to float32: in float64 the product is exact, and a sum that is rounded
+    to odd (Boldo and Melquiond 2008) may be rounded again.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _fma(weights, value, sums)
+
+
+def _fma(weights, value, sums):
+    product = weights.astype(np.float64) * np.float64(value)
+    other = sums.astype(np.float64)
+    total = product + other
+    back = total - product
+    error = (product - (total - back)) + (other - back)
+    inexact = np.isfinite(total) & (error != 0)
+    even = total.view(np.int64) % 2 == 0
+    odd = np.where(inexact & even, np.nextafter(total, np.copysign(np.inf, error)), total)
+    return odd.astype(np.float32)
+
+
+def chain(matrix, sums, values):
+    for column, value in zip(matrix.T, values, strict=True):
+        sums = fma(column, value, sums)
+    return sums
+
+
+def taps_before(kernel):
+    return [(dy, dx) for dy in range(kernel) for dx in range(kernel)][: kernel * kernel // 2]
+
+
+def slow_distribution(model, decoded, params, h, w):
+    """Scales and means at one position; ``decoded`` has its border of zeros, channels first."""
+    weight = model.weight.numpy()
+    sums = model.bias.numpy()
+    for dy, dx in taps_before(model.kernel):
+        sums = chain(weight[:, :, dy, dx], sums, decoded[:, h + dy, w + dx])
+    values = np.concatenate([params[:, h, w], sums])
+    for matrix, bias, slope in model.layers:
+        values = chain(matrix.numpy(), bias.numpy(), values)
+        if slope is not None:
+            values = np.where(values > 0, values, values * np.float32(slope))
+    return np.split(values, 2)
+
+
+def slow_encode(model, y, params):
+    """One item: symbols and indexes [H, W, M], and the decoded latents."""
+    pad = model.kernel // 2
+    channels, height, width = y.shape
+    decoded = np.zeros((channels, height + 2 * pad, width + 2 * pad), np.float32)
+    symbols, indexes = np.zeros((2, height, width, channels), np.int32)
+    for h in range(height):
+        for w in range(width):
+            scales, means = slow_distribution(model, decoded, params.numpy(), h, w)
+            symbols[h, w] = np.round(y[:, h, w].numpy() - means)
+            bounded = torch.from_numpy(np.maximum(scales, np.float32(BOUND)))  # NaN stays
+            indexes[h, w] = torch.bucketize(bounded, SCALES[:-1]).numpy()
+            decoded[:, h + pad, w + pad] = symbols[h, w].astype(np.float32) + means
+    return symbols, indexes, decoded[:, pad : pad + height, pad : pad + width]
+
+
+def wavefront(kernel, height, width):
+    """Rows and columns in the order of the wavefront."""
+    places = [(h, w) for h in range(height) for w in range(width)]
+    places.sort(key=lambda place: (place[1] + (kernel // 2 + 1) * place[0], place[0]))
+    return tuple(np.array(places).T)

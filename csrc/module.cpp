@@ -1,5 +1,5 @@
 /// The Python door of the core: array checks, GIL release, statuses to exceptions. Quantization has a file of
-/// its own.
+/// its own, and so have Python's lists.
 #include "module.hpp"
 
 #include <pybind11/stl.h>
@@ -165,31 +165,48 @@ Int32Array quantized_cdf(const Float32Array& pmf, int precision) {
   return cdf;
 }
 
-using Segment = std::tuple<py::array, py::array, std::shared_ptr<const CdfTable>>;
-
-/// One stream of several segments, each (symbols, indexes, table), in decoding order.
-py::bytes rans64_encode(const std::vector<Segment>& segments) {
-  std::vector<std::pair<IntegerSource, IntegerSource>> sources;
-  for (const auto& [symbols, indexes, table] : segments)
-    sources.emplace_back(source(symbols, "symbols"), source(indexes, "indexes"));
-  Rans64Encoder encoder;
-  Result result;
-  std::size_t at = segments.size();
-  {
-    py::gil_scoped_release release;
-    while (at > 0 && result.ok()) {
-      --at;
-      result = encoder.encode_reverse(sources[at].first, sources[at].second, *std::get<2>(segments[at]));
-    }
-    if (result.ok()) result = encoder.finish();
-  }
-  if (!result.ok() && at < segments.size()) {
-    const auto& [symbols, indexes, table] = segments[at];
-    check_coding(result, &symbols, indexes, table->num_tables());
-  }
-  check(result);
-  return py::bytes(reinterpret_cast<const char*>(encoder.bytes()), encoder.num_bytes());
+RowsView used_rows(py::handle rows, std::size_t count) {
+  RowsView tables = rows_of(rows);
+  if (tables.rows.size() < count) throw py::value_error("there must be a row for every symbol");
+  return tables;
 }
+
+/// Writes one stream from its end towards its start.
+class StreamEncoder {
+ public:
+  /// What decodes before all that was given so far. After an error only destruction is left.
+  void prepend(const py::array& symbols, const py::array& indexes, const CdfTable& table) {
+    const IntegerSource values = source(symbols, "symbols"), selected = source(indexes, "indexes");
+    if (values.size != selected.size) throw py::value_error("symbols and indexes must have one size");
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = encoder_.encode_reverse(values, selected, table);
+    }
+    check_coding(result, &symbols, indexes, table.num_tables());
+  }
+
+  /// The same with a row a symbol.
+  void prepend_rows(const py::array& symbols, py::handle rows) {
+    const IntegerSource values = source(symbols, "symbols");
+    const RowsView tables = used_rows(rows, values.size);
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = encoder_.encode_reverse(values, tables);
+    }
+    check_coding(result, &symbols, symbols, tables.rows.size());
+  }
+
+  /// The stream; once.
+  py::bytes finish() {
+    check(encoder_.finish());
+    return py::bytes(reinterpret_cast<const char*>(encoder_.bytes()), encoder_.num_bytes());
+  }
+
+ private:
+  Rans64Encoder encoder_;
+};
 
 /// A decoder and the bytes it reads, kept alive.
 class StreamDecoder {
@@ -208,6 +225,18 @@ class StreamDecoder {
       result = decoder_.decode(from, table, to);
     }
     check_coding(result, nullptr, indexes, table.num_tables());
+  }
+
+  /// The same with a row a symbol.
+  void decode_rows(py::handle rows, py::array out) {
+    const IntegerSink to = sink(out, "out");
+    const RowsView tables = used_rows(rows, to.size);
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = decoder_.decode(tables, to);
+    }
+    check(result);
   }
 
   void finish() const { check(decoder_.finish()); }
@@ -279,18 +308,26 @@ PYBIND11_MODULE(_core, module) {
   py::class_<CdfTable, std::shared_ptr<CdfTable>>(module, "Table")
       .def(py::init([](const Int32Array& cdf, const Int32Array& cdf_length, const Int32Array& offset) {
         return std::const_pointer_cast<CdfTable>(make_table(cdf, cdf_length, offset));
-      }));
+      }))
+      .def_property_readonly("num_tables", &CdfTable::num_tables);
   module.def("pmf_to_quantized_cdf", &quantized_cdf, py::arg("pmf"), py::arg("precision"));
 
-  module.def("rans64_encode", &rans64_encode, py::arg("segments"));
+  py::class_<StreamEncoder>(module, "Rans64Encoder")
+      .def(py::init<>())
+      .def("prepend", &StreamEncoder::prepend, py::arg("symbols"), py::arg("indexes"), py::arg("table"))
+      .def("prepend_rows", &StreamEncoder::prepend_rows, py::arg("symbols"), py::arg("rows"))
+      .def("finish", &StreamEncoder::finish);
   py::class_<StreamDecoder>(module, "Rans64Decoder")
       .def(py::init<const py::buffer&>(), py::arg("data"))
       .def("decode", &StreamDecoder::decode, py::arg("indexes"), py::arg("table"), py::arg("out"))
+      .def("decode_rows", &StreamDecoder::decode_rows, py::arg("rows"), py::arg("out"))
       .def("finish", &StreamDecoder::finish);
 
   module.def("rans_encode", &rans_encode, py::arg("items"), py::arg("table"), py::arg("threads"));
   module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
 
+  bind_lists(module);
+  bind_table_rows(module);
   bind_quantize(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);

@@ -28,6 +28,13 @@ def _segment(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> _
     return (*arrays, table._core)
 
 
+def _encode(segments: list[_Segment]) -> bytes:
+    encoder = _core.Rans64Encoder()
+    for segment in reversed(segments):
+        encoder.prepend(*segment)
+    return encoder.finish()
+
+
 def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> bytes:
     """Code ``symbols``, each with the table its index names.
 
@@ -50,7 +57,7 @@ def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> byt
     TypeError
         Not integers, or neither NumPy arrays nor CPU tensors.
     """
-    return _core.rans64_encode([_segment(symbols, indexes, table)])
+    return _encode([_segment(symbols, indexes, table)])
 
 
 def decode(
@@ -101,7 +108,7 @@ class Encoder:
     def flush(self) -> bytes:
         """The stream of everything appended since the last flush (8 bytes where that is nothing)."""
         segments, self._segments = self._segments, []
-        return _core.rans64_encode(segments)
+        return _encode(segments)
 
 
 class Decoder:

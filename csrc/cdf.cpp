@@ -34,8 +34,9 @@ bool fill_empty(std::vector<std::uint32_t>& freq) {
 
 Status check_row(const std::int32_t* cdf, std::size_t length) {
   if (cdf[0] != 0) return Status::kTableStart;
-  for (std::size_t i = 1; i < length; ++i)
-    if (cdf[i] <= cdf[i - 1]) return Status::kTableOrder;
+  bool ascends = true;
+  for (std::size_t i = 1; i < length; ++i) ascends &= cdf[i] > cdf[i - 1];
+  if (!ascends) return Status::kTableOrder;
   return cdf[length - 1] == 1 << kPrecision ? Status::kOk : Status::kTableEnd;
 }
 
@@ -66,37 +67,42 @@ Result pmf_to_quantized_cdf(const float* pmf, std::size_t count, int precision, 
   return {};
 }
 
+Result check_rows(const RowsView& tables) {
+  for (std::size_t i = 0; i < tables.rows.size(); ++i) {
+    const Status status = check_row(tables.rows[i], static_cast<std::size_t>(tables.cdf_length[i]));
+    if (status != Status::kOk) return {status, i};
+    // Symbols of the intervals, and the first that is escaped above them.
+    if (std::int64_t{tables.offset[i]} + tables.cdf_length[i] - 2 > std::numeric_limits<std::int32_t>::max())
+      return {Status::kTableOffset, i};
+  }
+  return {};
+}
+
 Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                        const std::int32_t* cdf_length, const std::int32_t* offset) {
-  std::vector<const std::int32_t*> rows;
-  rows.reserve(num_tables);
+  RowsView tables{{}, cdf_length, offset};
+  tables.rows.reserve(num_tables);
   for (std::size_t i = 0; i < num_tables; ++i) {
     if (cdf_length[i] < 2 || static_cast<std::size_t>(cdf_length[i]) > width)
       return {Status::kTableLength, i};
-    rows.push_back(cdf + i * width);
+    tables.rows.push_back(cdf + i * width);
   }
-  return build(rows, cdf_length, offset);
+  return build(tables);
 }
 
-Result CdfTable::build(const std::vector<const std::int32_t*>& rows, const std::int32_t* cdf_length,
-                       const std::int32_t* offset) {
-  if (rows.empty()) return {Status::kTableEmpty, 0};
+Result CdfTable::build(const RowsView& tables) {
+  const std::size_t num_tables = tables.rows.size();
+  if (num_tables == 0) return {Status::kTableEmpty, 0};
+  const Result result = check_rows(tables);
+  if (!result.ok()) return result;
   std::size_t symbols = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const std::size_t length = static_cast<std::size_t>(cdf_length[i]);
-    const Status status = check_row(rows[i], length);
-    if (status != Status::kOk) return {status, i};
-    // Symbols of the intervals, and the first that is escaped above them.
-    if (std::int64_t{offset[i]} + cdf_length[i] - 2 > std::numeric_limits<std::int32_t>::max())
-      return {Status::kTableOffset, i};
-    symbols += length - 1;
-  }
-  if (symbols >> 31) return {Status::kTableTooWide, rows.size()};
-  rows_.reserve(rows.size());
+  for (std::size_t i = 0; i < num_tables; ++i) symbols += tables.range(i).escape + std::size_t{1};
+  if (symbols >> 31) return {Status::kTableTooWide, num_tables};
+  rows_.reserve(num_tables);
   intervals_.reserve(symbols);
   steps_.reserve(symbols);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    append(rows[i], static_cast<std::size_t>(cdf_length[i]), offset[i]);
+  for (std::size_t i = 0; i < num_tables; ++i)
+    append(tables.rows[i], static_cast<std::size_t>(tables.cdf_length[i]), tables.offset[i]);
   return {};
 }
 

@@ -24,16 +24,35 @@ struct Interval {
   std::uint16_t last;  // freq - 1: 65536 fits
 };
 
+/// What symbols a table has.
+struct SymbolRange {
+  std::int32_t offset;   // symbol = value + offset
+  std::uint32_t escape;  // value of the escape symbol, the last one
+};
+
+/// Tables as they came, wherever their rows lie. Requires of each row: as many entries as its length says, 2
+/// or more.
+struct RowsView {
+  std::vector<const std::int32_t*> rows;
+  const std::int32_t* cdf_length;
+  const std::int32_t* offset;
+
+  SymbolRange range(std::size_t index) const {
+    return {offset[index], static_cast<std::uint32_t>(cdf_length[index] - 2)};
+  }
+};
+
+/// Whether all are tables, and if not which is none and why.
+Result check_rows(const RowsView& tables);
+
 /// One table. What decoding reads on its slow path hangs on this one address: nothing to chase from
 /// `CdfTable` down.
-struct TableRow {
+struct TableRow : SymbolRange {
   // For the widest interval, the mode, which is tried first. No slot is in it where the mode is the escape.
   std::uint32_t mode_start;
   std::uint32_t mode_last;  // freq - 1
   std::int32_t mode_symbol;
 
-  std::int32_t offset;   // symbol = value + offset
-  std::uint32_t escape;  // value of the escape symbol, the last one
   const Interval* intervals;
   const EncodeStep* steps;
   std::uint16_t buckets[256];  // for slots [256 b, 256 b + 256): the value that holds the first of them
@@ -46,10 +65,7 @@ class CdfTable {
   /// [num_tables]. The row of a failure is in the result. Requires: nothing was built yet.
   Result build(const std::int32_t* cdf, std::size_t num_tables, std::size_t width,
                const std::int32_t* cdf_length, const std::int32_t* offset);
-  /// The same from rows anywhere. Requires: every row has as many entries as its `cdf_length` says, 2 or
-  /// more.
-  Result build(const std::vector<const std::int32_t*>& rows, const std::int32_t* cdf_length,
-               const std::int32_t* offset);
+  Result build(const RowsView& tables);
 
   CdfTable() = default;
   // Rows point into the vectors: moving keeps those, copying would not.

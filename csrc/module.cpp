@@ -222,6 +222,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("rans_decode", &rans_decode, py::arg("items"), py::arg("table"), py::arg("threads"));
 
   bind_lists(module);
+  bind_table_rows(module);
   bind_quantize(module);
   bind_context(module);
 

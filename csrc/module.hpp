@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include "cdf.hpp"
 #include "integers.hpp"
 #include "status.hpp"
 
@@ -37,8 +38,12 @@ class ByteView {
   pybind11::buffer_info info_;
 };
 
+/// The tables that a `_core.TableRows` holds; valid while it lives.
+RowsView rows_of(pybind11::handle table_rows);
+
 /// The bindings of one subject each.
 void bind_lists(pybind11::module_& module);
+void bind_table_rows(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
 void bind_rans64(pybind11::module_& module);
 void bind_context(pybind11::module_& module);

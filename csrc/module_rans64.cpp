@@ -16,6 +16,12 @@ namespace scalecodec {
 
 namespace {
 
+RowsView used_rows(py::handle rows, std::size_t count) {
+  RowsView tables = rows_of(rows);
+  if (tables.rows.size() < count) throw py::value_error("there must be a row for every symbol");
+  return tables;
+}
+
 /// Writes one stream from its end towards its start.
 class StreamEncoder {
  public:
@@ -29,6 +35,18 @@ class StreamEncoder {
       result = encoder_.encode_reverse(values, selected, table);
     }
     check_coding(result, &symbols, indexes, table.num_tables());
+  }
+
+  /// The same with a row a symbol.
+  void prepend_rows(const py::array& symbols, py::handle rows) {
+    const IntegerSource values = source(symbols, "symbols");
+    const RowsView tables = used_rows(rows, values.size);
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = encoder_.encode_reverse(values, tables);
+    }
+    check_coding(result, &symbols, symbols, tables.rows.size());
   }
 
   /// The stream; once.
@@ -58,6 +76,18 @@ class StreamDecoder {
       result = decoder_.decode(from, table, to);
     }
     check_coding(result, nullptr, indexes, table.num_tables());
+  }
+
+  /// The same with a row a symbol.
+  void decode_rows(py::handle rows, py::array out) {
+    const IntegerSink to = sink(out, "out");
+    const RowsView tables = used_rows(rows, to.size);
+    Result result;
+    {
+      py::gil_scoped_release release;
+      result = decoder_.decode(tables, to);
+    }
+    check(result);
   }
 
   void finish() const { check(decoder_.finish()); }
@@ -137,10 +167,12 @@ void bind_rans64(py::module_& module) {
   py::class_<StreamEncoder>(module, "Rans64Encoder")
       .def(py::init<>())
       .def("prepend", &StreamEncoder::prepend, py::arg("symbols"), py::arg("indexes"), py::arg("table"))
+      .def("prepend_rows", &StreamEncoder::prepend_rows, py::arg("symbols"), py::arg("rows"))
       .def("finish", &StreamEncoder::finish);
   py::class_<StreamDecoder>(module, "Rans64Decoder")
       .def(py::init<const py::buffer&>(), py::arg("data"))
       .def("decode", &StreamDecoder::decode, py::arg("indexes"), py::arg("table"), py::arg("out"))
+      .def("decode_rows", &StreamDecoder::decode_rows, py::arg("rows"), py::arg("out"))
       .def("finish", &StreamDecoder::finish);
   module.def("rans64_encode_batch", &rans64_encode_batch, py::arg("items"), py::arg("table"),
              py::arg("threads"));

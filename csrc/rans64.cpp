@@ -30,7 +30,7 @@ struct Located {
   std::uint64_t escaped;
 };
 
-inline Located locate(std::int32_t symbol, const TableRow& row) {
+inline Located locate(std::int32_t symbol, const SymbolRange& row) {
   const std::int64_t value = std::int64_t{symbol} - row.offset;
   if (value < 0) return {row.escape, static_cast<std::uint64_t>(-2 * value - 1)};
   if (value >= row.escape) return {row.escape, static_cast<std::uint64_t>(2 * (value - row.escape))};
@@ -38,7 +38,7 @@ inline Located locate(std::int32_t symbol, const TableRow& row) {
 }
 
 /// False where the code stands for no int32.
-inline bool unescape(std::uint64_t escaped, const TableRow& row, std::int32_t& symbol) {
+inline bool unescape(std::uint64_t escaped, const SymbolRange& row, std::int32_t& symbol) {
   const std::int64_t half = static_cast<std::int64_t>(escaped >> 1);
   const std::int64_t value = (escaped & 1 ? -half - 1 : half + row.escape) + row.offset;
   symbol = static_cast<std::int32_t>(value);
@@ -132,22 +132,49 @@ Status Rans64Encoder::reserve(std::size_t num_words) {
   return Status::kOk;
 }
 
-Result Rans64Encoder::encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes,
-                                     const CdfTable& table) {
-  std::int32_t symbol_scratch[kBlock], index_block[kBlock];
+/// Blocks of symbols from the last one on; `put(block, first, count)` codes one that there is room for.
+template <class Put>
+Result Rans64Encoder::encode_blocks(const IntegerSource& symbols, Put&& put) {
+  std::int32_t scratch[kBlock];
   for (std::size_t last = symbols.size; last > 0;) {
     const std::size_t count = std::min(kBlock, last);
     const std::size_t first = last - count;
     std::size_t fitting;
-    const std::int32_t* symbol_block = symbols.view(first, count, symbol_scratch, fitting);
+    const std::int32_t* block = symbols.view(first, count, scratch, fitting);
     if (fitting != count) return {Status::kSymbolRange, first + fitting};
-    Result result = load_indexes(indexes, first, count, table.num_tables(), index_block);
-    if (result.ok()) result = {reserve(kMaxWordsPerSymbol * count), first};
+    Result result{reserve(kMaxWordsPerSymbol * count), first};
+    if (result.ok()) result = put(block, first, count);
     if (!result.ok()) return result;
-    put_block(symbol_block, index_block, count, table);
     last = first;
   }
   return {};
+}
+
+Result Rans64Encoder::encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes,
+                                     const CdfTable& table) {
+  std::int32_t index_block[kBlock];
+  return encode_blocks(symbols, [&](const std::int32_t* block, std::size_t first, std::size_t count) {
+    const Result result = load_indexes(indexes, first, count, table.num_tables(), index_block);
+    if (result.ok()) put_block(block, index_block, count, table);
+    return result;
+  });
+}
+
+Result Rans64Encoder::encode_reverse(const IntegerSource& symbols, const RowsView& tables) {
+  return encode_blocks(symbols, [&](const std::int32_t* block, std::size_t first, std::size_t count) {
+    Pusher pusher{buffer_.data() + position_, state_};
+    for (std::size_t i = count; i-- > 0;) {
+      const SymbolRange range = tables.range(first + i);
+      const Located located = locate(block[i], range);
+      if (located.value == range.escape) pusher.put_escaped(located.escaped);
+      const std::int32_t* const entry = tables.rows[first + i] + located.value;
+      pusher.put(
+          EncodeStep(static_cast<std::uint32_t>(entry[0]), static_cast<std::uint32_t>(entry[1] - entry[0])));
+    }
+    position_ = static_cast<std::size_t>(pusher.next - buffer_.data());
+    state_ = pusher.x;
+    return Result{};
+  });
 }
 
 void Rans64Encoder::put_block(const std::int32_t* symbols, const std::int32_t* indexes, std::size_t count,
@@ -198,7 +225,44 @@ Result Rans64Decoder::decode(const IntegerSource& indexes, const CdfTable& table
   return {};
 }
 
-Status Rans64Decoder::get_escape(const TableRow& row, std::int32_t& symbol) {
+Result Rans64Decoder::decode(const RowsView& tables, const IntegerSink& out) {
+  std::int32_t scratch[kBlock];
+  for (std::size_t first = 0; first < out.size; first += kBlock) {
+    const std::size_t count = std::min(kBlock, out.size - first);
+    std::int32_t* symbols = out.target(first, scratch);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Status status = get_one(tables.rows[first + i], tables.range(first + i), symbols[i]);
+      if (status != Status::kOk) return {status, first + i};
+    }
+    const std::size_t stored = out.store(first, count, symbols);
+    if (stored != count) return {Status::kOutputRange, first + stored};
+  }
+  return {};
+}
+
+Status Rans64Decoder::get_one(const std::int32_t* cdf, const SymbolRange& range, std::int32_t& symbol) {
+  const std::int32_t slot = static_cast<std::int32_t>(state_ & ((1u << kPrecision) - 1));
+  // Halving without a branch: where a slot lies cannot be predicted.
+  const std::int32_t* entry = cdf;
+  for (std::size_t count = range.escape + std::size_t{1}; count > 1;) {
+    const std::size_t half = count / 2;
+    entry = entry[half] <= slot ? entry + half : entry;
+    count -= half;
+  }
+  state_ = advance(state_, static_cast<std::uint32_t>(slot - entry[0]),
+                   static_cast<std::uint32_t>(entry[1] - entry[0]));
+  if (state_ < kStateLow) {
+    if (next_ == end_) return Status::kStreamShort;
+    state_ = state_ << kWordBits | load_word(next_);
+    next_ += kWordBytes;
+  }
+  const std::uint32_t value = static_cast<std::uint32_t>(entry - cdf);
+  if (value == range.escape) return get_escape(range, symbol);
+  symbol = static_cast<std::int32_t>(value) + range.offset;
+  return Status::kOk;
+}
+
+Status Rans64Decoder::get_escape(const SymbolRange& row, std::int32_t& symbol) {
   Puller puller{next_, end_, state_};
   std::uint64_t escaped;
   const Status status = puller.get_escaped(escaped);

@@ -20,6 +20,10 @@ class Rans64Encoder {
   /// used further.
   Result encode_reverse(const IntegerSource& symbols, const IntegerSource& indexes, const CdfTable& table);
 
+  /// The same with a table a symbol, in their order: nothing is prepared for a single use. Requires: as many
+  /// tables as symbols, all checked.
+  Result encode_reverse(const IntegerSource& symbols, const RowsView& tables);
+
   /// Flush the state; the stream is `bytes()` from then on. Call once.
   Result finish();
 
@@ -28,6 +32,8 @@ class Rans64Encoder {
 
  private:
   Status reserve(std::size_t num_words);
+  template <class Put>
+  Result encode_blocks(const IntegerSource& symbols, Put&& put);
   void put_block(const std::int32_t* symbols, const std::int32_t* indexes, std::size_t count,
                  const CdfTable& table);
 
@@ -45,13 +51,17 @@ class Rans64Decoder {
   /// go on.
   Result decode(const IntegerSource& indexes, const CdfTable& table, const IntegerSink& out);
 
+  /// The same with a table a symbol. Requires: as many tables as `out` has room for, all checked.
+  Result decode(const RowsView& tables, const IntegerSink& out);
+
   /// The free integrity check: all words read, and the state back where the encoder began.
   Result finish() const;
 
  private:
   Status get_block(const std::int32_t* indexes, std::size_t count, const CdfTable& table,
                    std::int32_t* symbols, std::size_t& done);
-  Status get_escape(const TableRow& row, std::int32_t& symbol);
+  Status get_one(const std::int32_t* cdf, const SymbolRange& range, std::int32_t& symbol);
+  Status get_escape(const SymbolRange& range, std::int32_t& symbol);
 
   const std::uint8_t* next_ = nullptr;
   const std::uint8_t* end_ = nullptr;

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scalecodec import _core
 from scalecodec.arrays import as_bytes, as_integers
 
-from .tables import Tables, find, int32, segments
+from .tables import Tables, find, int32
 
 __all__ = ["BufferedRansEncoder", "RansDecoder", "RansEncoder"]
 
@@ -64,24 +64,27 @@ def _question(indexes: Any, cdfs: Any, cdfs_sizes: Any, offsets: Any) -> _Questi
 
 def _encode(calls: list[_Call]) -> bytes:
     encoder = _core.Rans64Encoder()
-    for call in reversed(calls):
-        for elements, indexes, table in segments(call.tables, call.indexes, backwards=True):
-            encoder.prepend(call.symbols[elements], indexes, table)
+    for symbols, indexes, tables in reversed(calls):
+        if isinstance(tables, _core.Table):
+            encoder.prepend(symbols, indexes, tables)
+        else:
+            encoder.prepend_rows(symbols, tables)
     return encoder.finish()
 
 
 def _decode(stream: _core.Rans64Decoder, asked: _Question) -> Any:
     out = np.empty(asked.indexes.shape, dtype=np.int32)
-    flat = out.reshape(-1)
-    for elements, indexes, table in segments(asked.tables, asked.indexes.reshape(-1)):
-        stream.decode(indexes, table, flat[elements])
+    if isinstance(asked.tables, _core.Table):
+        stream.decode(asked.indexes, asked.tables, out)
+    else:
+        stream.decode_rows(asked.tables, out)
     return _core.int_list(out) if asked.wants_list else out
 
 
 def _owned(given: Any, numbers: NDArray[np.integer], name: str) -> NDArray[np.int32]:
     """int32 that no caller can change: made from a sequence, or copied from an array."""
     narrow = int32(numbers, name)
-    return narrow.copy() if narrow is numbers and hasattr(given, "dtype") else narrow
+    return narrow.copy() if hasattr(given, "dtype") else narrow
 
 
 class RansEncoder:
@@ -124,10 +127,7 @@ class BufferedRansEncoder:
     def encode_with_indexes(
         self, symbols: Any, indexes: Any, cdfs: Any, cdfs_sizes: Any = None, offsets: Any = None
     ) -> None:
-        """Append; as :meth:`RansEncoder.encode_with_indexes`. Copied: the caller may change what it gave.
-
-        Where more than 2048 tables serve one symbol each, ``flush`` is what looks at them.
-        """
+        """Append; as :meth:`RansEncoder.encode_with_indexes`. Copied: the caller may change what it gave."""
         call = _call(symbols, indexes, cdfs, cdfs_sizes, offsets)
         num_tables = call.tables.num_tables
         if len(call.indexes) and not 0 <= call.indexes.min() <= call.indexes.max() < num_tables:

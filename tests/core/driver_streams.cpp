@@ -169,6 +169,56 @@ void test_segments(Random& random) {
   }
 }
 
+/// A row a symbol, never prepared: the same bytes and symbols, and the same end where the stream is cut.
+void test_rows(Random& random) {
+  for (std::size_t count : {0, 1, 2, 511, 512, 513, 1300}) {
+    const Tables tables = random_tables(random, 1 + random.below(50), 1 + random.spread(12));
+    const Values values = random_values(random, tables, count, 10);
+    std::vector<std::int32_t> lengths, offsets;
+    std::vector<Exact<std::int32_t>> rows;
+    RowsView view{{}, nullptr, nullptr};
+    for (std::int32_t index : values.indexes) {
+      const std::size_t at = static_cast<std::size_t>(index);
+      lengths.push_back(tables.cdf_length[at]);
+      offsets.push_back(tables.offset[at]);
+      rows.emplace_back(tables.row(at), static_cast<std::size_t>(lengths.back()));
+      view.rows.push_back(rows.back().data.get());
+    }
+    const Exact<std::int32_t> held_lengths(lengths.data(), count), held_offsets(offsets.data(), count);
+    view.cdf_length = held_lengths.data.get();
+    view.offset = held_offsets.data.get();
+    CHECK(check_rows(view).ok());
+    const Bytes plain = encode(values, tables);
+    for_each_type([&](auto zero) {
+      if (sizeof zero < 4) return;
+      Rans64Encoder encoder;
+      const Typed<decltype(zero)> symbols(values.symbols);
+      const Result result = encoder.encode_reverse(symbols.source(), view);
+      if (result.status == Status::kSymbolRange) return;  // unsigned, and negative symbols
+      CHECK(result.ok() && encoder.finish().ok());
+      CHECK(encoder.num_bytes() == plain.size &&
+            std::equal(encoder.bytes(), encoder.bytes() + plain.size, plain.data.get()));
+    });
+    const auto decode_rows = [&](std::size_t size) {
+      const Bytes cut(plain.data.get(), size);
+      Exact<std::int32_t> out(count);
+      Rans64Decoder decoder;
+      Result result = decoder.start(cut.data.get(), cut.size);
+      if (result.ok()) result = decoder.decode(view, {out.data.get(), IntegerType::kInt32, count});
+      if (result.ok()) result = decoder.finish();
+      CHECK(!result.ok() || std::equal(values.symbols.begin(), values.symbols.end(), out.data.get()));
+      return result.status;
+    };
+    CHECK(decode_rows(plain.size) == Status::kOk);
+    for (std::size_t size = 8; size < plain.size; size += 4 * (1 + random.below(20)))
+      CHECK(decode_rows(size) != Status::kOk);
+    for (std::int32_t& symbol : offsets) symbol = std::numeric_limits<std::int32_t>::max();
+    view.offset = offsets.data();
+    const bool too_high = std::any_of(lengths.begin(), lengths.end(), [](auto length) { return length > 2; });
+    CHECK(check_rows(view).status == (too_high ? Status::kTableOffset : Status::kOk));
+  }
+}
+
 /// The worked example of CompressAI's format, and the stream of nothing.
 void test_known_bytes() {
   Tables tables(1, 5);
@@ -217,6 +267,7 @@ void test_streams(Random& random) {
   test_escapes(random);
   test_types(random);
   test_segments(random);
+  test_rows(random);
   test_no_memory(random);
 }
 

@@ -33,13 +33,6 @@ def _encode(segments: list[_Segment]) -> bytes:
     return encoder.finish()
 
 
-def _encode(segments: list[_Segment]) -> bytes:
-    encoder = _core.Rans64Encoder()
-    for segment in reversed(segments):
-        encoder.prepend(*segment)
-    return encoder.finish()
-
-
 def encode(symbols: IntegerArray, indexes: IntegerArray, table: CdfTable) -> bytes:
     """Code ``symbols``, each with the table its index names.
 

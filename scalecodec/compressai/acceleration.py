@@ -77,9 +77,9 @@ def accelerated_classes(compressai: ModuleType) -> tuple[Any, ...]:
 
     if not host.is_known(compressai):
         return entropy.ALL
-    from . import autoregressive, latent_codecs
+    from . import autoregressive, latent_codecs, mixture
 
-    return (*entropy.ALL, *autoregressive.ALL, *latent_codecs.ALL)
+    return (*mixture.ALL, *entropy.ALL, *autoregressive.ALL, *latent_codecs.ALL)
 
 
 def _replace(name: str, module: nn.Module, fast: Any, settings: Settings, report: Report) -> None:

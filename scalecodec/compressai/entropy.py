@@ -135,13 +135,14 @@ class FastBottleneckVbr(EntropyBottleneckVbr, FastModelVbr):
 class FastConditional(GaussianConditional, FastModel):
     """GaussianConditional on FastModel, its 63 passes over the scales one."""
 
-    _scalecodec_methods = ("compress", "decompress", "build_indexes")
+    _scalecodec_methods: ClassVar[tuple[str, ...]] = ("compress", "decompress", "build_indexes")
     _scalecodec_text = "batches coded from arrays, indexes in one pass"
 
     def build_indexes(self, scales: Tensor) -> Tensor:
         if scales.is_floating_point() and self.scale_table.numel() and self.lower_bound_scale.bound.numel() == 1:
             bound, threads = self.lower_bound_scale.bound, self._scalecodec_settings.threads
-            return quantize.build_indexes(scales, self.scale_table, scale_bound=bound, threads=threads)
+            scale_table = self.scale_table.clone()  # one that NumPy has looked into could not be resized any more
+            return quantize.build_indexes(scales, scale_table, scale_bound=bound, threads=threads)
         return _STOCK_BUILD_INDEXES(self, scales)
 
 

@@ -34,7 +34,8 @@ class PreparedTable(Remade[CdfTable]):
         if model._quantized_cdf.numel() == 0:
             raise ValueError("Uninitialized CDFs. Run update() first")
         buffers = [getattr(model, name) for name in TABLE_BUFFERS]
-        return self.get(buffers, lambda: _prepare(*(buffer.detach().cpu().numpy() for buffer in buffers)))
+        # Copies: a tensor that NumPy has looked into cannot be resized any more, and CompressAI does that.
+        return self.get(buffers, lambda: _prepare(*(buffer.detach().cpu().clone().numpy() for buffer in buffers)))
 
 
 def _prepare(offset: Any, cdf: Any, cdf_length: Any) -> CdfTable:

@@ -14,14 +14,16 @@ def accelerate(model, **options):
     return accelerate(model, **options)
 
 
-def same(one, other) -> bool:
-    """Equal in structure, types and every bit."""
+def same(one, other, rounding: float = 0.0) -> bool:
+    """Equal in structure and types; in every bit, or floats to `rounding`, absolute and relative."""
     if isinstance(one, torch.Tensor):
+        if rounding and one.is_floating_point():
+            return one.dtype == other.dtype and torch.allclose(one, other, rounding, rounding)
         return one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(same(one[key], other[key], rounding) for key in one)
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(same(a, b, rounding) for a, b in zip(one, other, strict=True))
     return type(one) is type(other) and one == other
 
 

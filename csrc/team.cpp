@@ -12,20 +12,18 @@ constexpr int kPartBits = 16;
 constexpr std::uint64_t kPartMask = (std::uint64_t{1} << kPartBits) - 1;
 constexpr std::uint64_t kStopped = ~std::uint64_t{0};
 constexpr int kSpins = 2000;  // some tens of microseconds: longer than the leader works alone
+constexpr std::size_t kMostAlone = std::size_t{1} << 15;
+// Waited for beyond the leader's own part: more than chance makes of even parts, with one that has to wake up
+// first, and what only a lost processor takes.
+constexpr std::chrono::microseconds kPatience{20}, kWakingPatience{200}, kLost{1000};
+constexpr int kLateOnce = 4, kLateTooOften = 8;  // scores: twice within four pieces, or lost once
 
-/// Spin until `ready()`; after a while give the processor to whoever else wants it, who may be the one that
-/// is waited for.
-template <class Ready>
-void wait_until(const Ready& ready) {
-  for (int spins = 0; !ready(); ++spins) {
-    if (spins >= kSpins) {
-      std::this_thread::yield();
-      continue;
-    }
+void pause(int spins) {
+  // After a while the processor goes to whoever else wants it, who may be the one that is waited for.
+  if (spins >= kSpins) return std::this_thread::yield();
 #if defined(__x86_64__) && defined(__GNUC__)
-    __builtin_ia32_pause();
+  __builtin_ia32_pause();
 #endif
-  }
 }
 
 }  // namespace
@@ -37,26 +35,61 @@ std::size_t Team::most_members(std::size_t num_threads) {
   return std::min({num_threads, processors, static_cast<std::size_t>(kPartMask - 1)});
 }
 
+void Team::publish(std::uint64_t piece, bool asleep) {
+  if (!asleep) return piece_.store(piece, std::memory_order_release);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    piece_.store(piece, std::memory_order_release);
+  }
+  woken_.notify_all();
+}
+
 std::size_t Team::begin(Call call, const void* work) {
+  const bool asleep = pieces_alone_ > 0;
+  if (asleep && --pieces_alone_ > 0) return 1;
   const std::size_t num_parts = 1 + num_others_.load(std::memory_order_acquire);
   if (num_parts == 1) return num_parts;
   call_ = call;
   work_ = work;
+  begun_ = Clock::now();
   num_done_.store(0, std::memory_order_relaxed);
-  const std::uint64_t number = (piece_.load(std::memory_order_relaxed) >> kPartBits) + 1;
-  piece_.store(number << kPartBits | num_parts, std::memory_order_release);
+  publish(++number_ << kPartBits | num_parts, asleep);
   return num_parts;
 }
 
 void Team::end(std::size_t num_others) {
-  wait_until([&] { return num_done_.load(std::memory_order_acquire) == num_others; });
+  const auto all_done = [&] { return num_done_.load(std::memory_order_acquire) == num_others; };
+  Clock::duration late{0};
+  if (!all_done()) {
+    const Clock::time_point own_end = Clock::now();
+    for (int spins = 0; !all_done(); spins = std::min(spins + 1, kSpins)) pause(spins);
+    late = (Clock::now() - own_end) - (own_end - begun_);
+  }
+  ++pieces_together_;
+  if (late <= (pieces_together_ == 1 ? kWakingPatience : kPatience)) {
+    lateness_ = std::max(lateness_ - 1, 0);
+    if (pieces_together_ >= next_alone_) next_alone_ = kLeastAlone;
+    return;
+  }
+  lateness_ += late > kLost ? kLateTooOften : kLateOnce;
+  if (lateness_ < kLateTooOften) return;
+  lateness_ = 0;
+  pieces_alone_ = next_alone_;
+  next_alone_ = std::min(2 * next_alone_, kMostAlone);
+  pieces_together_ = 0;
+  publish(++number_ << kPartBits, false);
 }
 
 void Team::serve() {
   const std::size_t part = 1 + num_others_.fetch_add(1, std::memory_order_acq_rel);
   for (std::uint64_t piece = 0;;) {
     const std::uint64_t last = piece;
-    wait_until([&] { return (piece = piece_.load(std::memory_order_acquire)) != last; });
+    const auto is_next = [&] { return (piece = piece_.load(std::memory_order_acquire)) != last; };
+    if (last != 0 && (last & kPartMask) == 0) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      woken_.wait(lock, is_next);
+    }
+    for (int spins = 0; !is_next(); spins = std::min(spins + 1, kSpins)) pause(spins);
     if (piece == kStopped) return;
     const std::size_t num_parts = piece & kPartMask;
     if (part >= num_parts) continue;  // begun before this thread came: not for it
@@ -66,7 +99,7 @@ void Team::serve() {
 }
 
 void Team::stop() {
-  piece_.store(kStopped, std::memory_order_release);
+  publish(kStopped, true);
 }
 
 }  // namespace scalecodec

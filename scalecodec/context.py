@@ -1,5 +1,5 @@
 """The coding loop of autoregressive models, compiled: masked convolution, dense layers, quantization and rans64 coder
-at one position after the other (Minnen et al. 2018, arXiv:1809.02736, section 3.1; Cheng et al. 2020, arXiv:2001.01568).
+at one position after the other (Minnen et al. 2018, arXiv:1809.02736, section 3.1; Cheng et al. 2020, 2001.01568).
 
 Encoder and decoder must see the very same floats, or all behind the first that differs is lost. So the arithmetic is
 fixed, as chains of fused multiply-adds (``csrc/context.hpp`` has the definition): thread counts, batches, kernel sets

@@ -1,4 +1,4 @@
-/// Driver, part 5: lane streams that are as they should be, by every kernel set, with any lanes, types and
+/// Driver, part 6: lane streams that are as they should be, by every kernel set, with any lanes, types and
 /// threads.
 #include "driver_lanes.hpp"
 

@@ -1,4 +1,4 @@
-/// Driver, part 6: lane streams, arrays and memory that are not as they should be: a status, the same by
+/// Driver, part 7: lane streams, arrays and memory that are not as they should be: a status, the same by
 /// every kernel set and with any number of threads, and never a wild access.
 #include <algorithm>
 #include <atomic>

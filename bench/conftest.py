@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -63,3 +64,11 @@ def record(benchmark: Any) -> Any:
             info["ns_per_symbol"] = round(benchmark.stats.stats.median / num_symbols * 1e9, 3)
 
     return put
+
+
+@pytest.fixture(scope="session")
+def hosts(pytestconfig: pytest.Config, compressai: ModuleType) -> ModuleType:
+    """The kit of the parity tests: CompressAI's models with latents as of trained ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(pytestconfig.rootpath))
+        return import_module("tests.compressai.hosts")

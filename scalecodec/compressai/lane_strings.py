@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scalecodec import rans, rans64
-from scalecodec.arrays import IntegerArray, as_bytes
-from scalecodec.cdf import CdfTable
+from scalecodec.arrays import as_bytes
 from scalecodec.errors import BitstreamError
 from scalecodec.streams import LANES, RANS64, Stream
 
@@ -43,34 +42,19 @@ def unmark(string: Any) -> memoryview:
     return view[1:-1] if view[0] == _MARK_PADDED else view[1:]
 
 
-def _encode_batch(
-    symbols: Sequence[IntegerArray], indexes: Sequence[IntegerArray], table: CdfTable, *, threads: int = 1
-) -> list[bytes]:
-    return [mark(stream) for stream in rans.encode_batch(symbols, indexes, table, threads=threads)]
+# In front of the streams' own doors, and with their other arguments.
+def _encode_marked(*args: Any, **kwargs: Any) -> list[bytes]:
+    return [mark(stream) for stream in rans.encode_batch(*args, **kwargs)]
 
 
-def _decode_batch(
-    data: Sequence[Any],
-    indexes: Sequence[IntegerArray],
-    table: CdfTable,
-    *,
-    threads: int = 1,
-    outs: Sequence[IntegerArray] | None = None,
-) -> list[Any]:
-    return rans.decode_batch([unmark(string) for string in data], indexes, table, threads=threads, outs=outs)
+def _decode_marked(data: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:
+    return rans.decode_batch([unmark(string) for string in data], *args, **kwargs)
 
 
-def _decode_unmarked(
-    data: Sequence[Any],
-    indexes: Sequence[IntegerArray],
-    table: CdfTable,
-    *,
-    threads: int = 1,
-    outs: Sequence[IntegerArray] | None = None,
-) -> list[Any]:
+def _decode_unmarked(data: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:
     refuse_marked(data)
-    return rans64.decode_batch(data, indexes, table, threads=threads, outs=outs)
+    return rans64.decode_batch(data, *args, **kwargs)
 
 
 UNMARKED_RANS64 = Stream("rans64", RANS64.kind, rans64.encode_batch, _decode_unmarked)
-MARKED_LANES = Stream("marked lanes", LANES.kind, _encode_batch, _decode_batch)
+MARKED_LANES = Stream("marked lanes", LANES.kind, _encode_marked, _decode_marked)

@@ -44,7 +44,18 @@ class Encoder final : public ContextCoder {
     const std::size_t size = task.num_items * task.height * task.width * num_channels_;
     symbols_.resize(size);
     indexes_.resize(size);
-    ordered_.resize(num_channels_);
+    ordered_.resize(size);
+  }
+
+  void begin(Team& team) override {
+    const std::size_t num_places = task_.height * task_.width;
+    team.share([&](std::size_t part, std::size_t num_parts) {
+      for (std::size_t item = 0; item < task_.num_items; ++item) {
+        const std::size_t first = item * num_places * num_channels_;
+        to_channels_last(latent_ + first, num_places, num_channels_, num_channels_ * part / num_parts,
+                         num_channels_ * (part + 1) / num_parts, ordered_.data() + first);
+      }
+    });
   }
 
   Result settle(const Group& group) override {
@@ -74,13 +85,12 @@ class Encoder final : public ContextCoder {
     const std::size_t num_places = task_.height * task_.width, place = at.row * task_.width + at.column;
     const std::size_t first = at.item * num_channels_ * num_places + place;
     const float* means = scales + num_channels_;
-    for (std::size_t c = 0; c < num_channels_; ++c) ordered_[c] = latent_[first + c * num_places];
+    const float* latent = ordered_.data() + (at.item * num_places + place) * num_channels_;
     const std::size_t to = (at.item * num_places + at.ordinal) * num_channels_;
     std::int32_t* symbols = symbols_.data() + to;
-    if (!std::get<SymbolKernel<std::int32_t>>(*kernels_.symbols)(ordered_.data(), means, 1.0f, num_channels_,
-                                                                 symbols))
+    if (!std::get<SymbolKernel<std::int32_t>>(*kernels_.symbols)(latent, means, 1.0f, num_channels_, symbols))
       for (std::size_t c = 0; c < num_channels_; ++c)
-        if (!fits_symbol<std::int32_t>(rounded_latent(ordered_[c], means[c], 1.0f)))
+        if (!fits_symbol<std::int32_t>(rounded_latent(latent[c], means[c], 1.0f)))
           return {Status::kLatentRange, first + c * num_places};
     std::get<IndexKernel<std::int32_t>> (*kernels_.indexes)(task_.search, scales, 1.0f, num_channels_,
                                                             indexes_.data() + to);
@@ -93,7 +103,7 @@ class Encoder final : public ContextCoder {
   const float* latent_;
   const std::size_t num_channels_;
   std::vector<std::int32_t> symbols_, indexes_;
-  std::vector<float> ordered_;
+  std::vector<float> ordered_;  // the latents, channels innermost
 };
 
 class Decoder final : public ContextCoder {

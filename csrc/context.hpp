@@ -1,17 +1,19 @@
 /// Autoregressive context models, compiled: the coding loop of mbt2018, cheng2020 and their kin.
 ///
 /// DEFINITION. At each position (h, w) of latents [num_channels, height, width]:
-///   context[o] = chain over the taps of a k x k kernel (k odd, pad = (k - 1) / 2) that lie before its centre
+///   context[o] = sum over the taps of a k x k kernel (k odd, pad = (k - 1) / 2) that lie before its centre
 ///                in raster order, and over the channels inside of a tap, of what is already decoded there;
 ///                taps outside of the picture are zeros, and count
-///   hidden[o]  = chain over params first, then over context; an activation, where there is one
+///   hidden[o]  = sum over params first, then over context; an activation, where there is one
 ///   ...          further dense layers likewise; the last has 2 * num_channels outputs: scales, then means
 ///   index  = of the scale in the table (quantize_kernels.hpp), NaN the last one
 ///   symbol = round_half_even(latent - mean), and latent_hat = float(symbol) + mean
-/// where a chain begins with the bias and adds one input after the other with a fused multiply-add, rounded
-/// once to float32: sum = fma(weight, input, sum); and the activation is x > 0 ? x : x * slope. No sum is
-/// ever split, so encoder, decoder, kernel sets, any number of threads, batches and either order of positions
-/// give the same floats, NaN for NaN.
+/// where a sum takes its inputs in that order, 64 at a time (kChain), and anew at each row of taps and
+/// between params and context: total = bias; for each 64, or what is left of them, chain = 0, then for each
+/// input chain = fma(weight, input, chain), then total = total + chain. Every operation is rounded once to
+/// float32, and the activation is x > 0 ? x : x * slope. Sums are never split otherwise: so encoder, decoder,
+/// kernel sets, any number of threads, batches and either order of positions give the same floats, NaN for
+/// NaN.
 ///
 /// Each item of a batch is a rans64 stream of its own: positions in their order, channels innermost.
 #pragma once

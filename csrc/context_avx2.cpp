@@ -15,31 +15,52 @@ namespace {
 
 /// Registers of outputs, from output `first` of the tile on.
 template <int kRegisters, int kPositions>
-inline __attribute__((always_inline)) void chain(const Tile& tile, std::size_t first) {
-  __m256 sums[kPositions][kRegisters];
+inline __attribute__((always_inline)) void add(const Tile& tile, std::size_t first) {
   const float* inputs[kPositions];
+  float* outputs[kPositions];
+#pragma GCC unroll 8
   for (int p = 0; p < kPositions; ++p) {
     inputs[p] = tile.inputs[p];
-    const float* start = (tile.start ? tile.start : tile.outputs[p] + tile.first_output) + first;
-    for (int r = 0; r < kRegisters; ++r) sums[p][r] = _mm256_loadu_ps(start + 8 * r);
+    outputs[p] = tile.outputs[p] + tile.first_output + first;
+    if (tile.start)
+      for (int r = 0; r < kRegisters; ++r)
+        _mm256_storeu_ps(outputs[p] + 8 * r, _mm256_loadu_ps(tile.start + first + 8 * r));
   }
   const float* weights = tile.weights + first;
   const std::size_t stride = tile.stride, num_inputs = tile.num_inputs;
-  for (std::size_t i = 0; i < num_inputs; ++i, weights += stride) {
+  for (std::size_t i = 0; i < num_inputs;) {
+    __m256 sums[kPositions][kRegisters];
+#pragma GCC unroll 8
     for (int p = 0; p < kPositions; ++p) {
-      const __m256 input = _mm256_broadcast_ss(inputs[p] + i);
-      for (int r = 0; r < kRegisters; ++r)
-        sums[p][r] = _mm256_fmadd_ps(_mm256_loadu_ps(weights + 8 * r), input, sums[p][r]);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRegisters; ++r) sums[p][r] = _mm256_setzero_ps();
+    }
+    const std::size_t end = num_inputs - i < kChain ? num_inputs : i + kChain;
+    for (; i < end; ++i, weights += stride) {
+#pragma GCC unroll 8
+      for (int p = 0; p < kPositions; ++p) {
+        const __m256 input = _mm256_broadcast_ss(inputs[p] + i);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRegisters; ++r)
+          sums[p][r] = _mm256_fmadd_ps(_mm256_loadu_ps(weights + 8 * r), input, sums[p][r]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kPositions; ++p) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRegisters; ++r) {
+        float* out = outputs[p] + 8 * r;
+        _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), sums[p][r]));
+      }
     }
   }
+  if (!tile.activates) return;
   const __m256 slope = _mm256_set1_ps(tile.slope);
   for (int p = 0; p < kPositions; ++p)
     for (int r = 0; r < kRegisters; ++r) {
-      __m256 sum = sums[p][r];
-      if (tile.activates)
-        sum = _mm256_blendv_ps(_mm256_mul_ps(sum, slope), sum,
-                               _mm256_cmp_ps(sum, _mm256_setzero_ps(), _CMP_GT_OQ));
-      _mm256_storeu_ps(tile.outputs[p] + tile.first_output + first + 8 * r, sum);
+      const __m256 x = _mm256_loadu_ps(outputs[p] + 8 * r);
+      const __m256 positive = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ);
+      _mm256_storeu_ps(outputs[p] + 8 * r, _mm256_blendv_ps(_mm256_mul_ps(x, slope), x, positive));
     }
 }
 
@@ -47,7 +68,7 @@ template <int kVectors, int kPositions>
 void run(const Tile& tile) {
   constexpr int kAll = 2 * kVectors;
   constexpr int kAtOnce = kPositions == 1 ? kAll : kPositions <= 3 && kAll % 4 == 0 ? 4 : 2;
-  for (int r = 0; r < kAll; r += kAtOnce) chain<kAtOnce, kPositions>(tile, 8 * static_cast<std::size_t>(r));
+  for (int r = 0; r < kAll; r += kAtOnce) add<kAtOnce, kPositions>(tile, 8 * static_cast<std::size_t>(r));
 }
 
 }  // namespace

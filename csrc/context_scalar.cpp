@@ -9,26 +9,28 @@ namespace scalecodec {
 
 namespace {
 
-void chain(const Tile& tile, std::size_t position, std::size_t first) {
-  float sums[kDenseLanes];
+void run_vector(const Tile& tile, std::size_t position, std::size_t first) {
   float* out = tile.outputs[position] + tile.first_output + first;
-  const float* start = tile.start ? tile.start + first : out;
-  std::copy_n(start, kDenseLanes, sums);
+  if (tile.start) std::copy_n(tile.start + first, kDenseLanes, out);
   const float* weights = tile.weights + first;
   const float* inputs = tile.inputs[position];
-  for (std::size_t i = 0; i < tile.num_inputs; ++i, weights += tile.stride)
-    for (std::size_t lane = 0; lane < kDenseLanes; ++lane)
-      sums[lane] = std::fma(weights[lane], inputs[i], sums[lane]);
-  if (tile.activates)
-    for (float& sum : sums) sum = sum > 0.0f ? sum : sum * tile.slope;
-  std::copy_n(sums, kDenseLanes, out);
+  for (std::size_t i = 0; i < tile.num_inputs;) {
+    float sums[kDenseLanes] = {};
+    for (const std::size_t end = std::min(i + kChain, tile.num_inputs); i < end; ++i, weights += tile.stride)
+      for (std::size_t lane = 0; lane < kDenseLanes; ++lane)
+        sums[lane] = std::fma(weights[lane], inputs[i], sums[lane]);
+    for (std::size_t lane = 0; lane < kDenseLanes; ++lane) out[lane] += sums[lane];
+  }
+  if (!tile.activates) return;
+  for (std::size_t lane = 0; lane < kDenseLanes; ++lane)
+    out[lane] = out[lane] > 0.0f ? out[lane] : out[lane] * tile.slope;
 }
 
 template <std::size_t kVectors, std::size_t kPositions>
 void run(const Tile& tile) {
   for (std::size_t vector = 0; vector < kVectors; ++vector)
     for (std::size_t position = 0; position < kPositions; ++position)
-      chain(tile, position, vector * kDenseLanes);
+      run_vector(tile, position, vector * kDenseLanes);
 }
 
 }  // namespace

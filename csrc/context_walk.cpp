@@ -195,6 +195,7 @@ Result ContextWalk::run_waves(Team& team, ContextCoder& coder) {
 
 Result ContextWalk::run(Team& team, ContextCoder& coder) {
   gather_params(team);
+  coder.begin(team);
   const Result result = by_rows_ ? run_rows(team, coder) : run_waves(team, coder);
   if (result.ok()) hand_out(team);
   return result;

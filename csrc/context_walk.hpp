@@ -29,6 +29,8 @@ struct Group {
 class ContextCoder {
  public:
   virtual ~ContextCoder() = default;
+  /// Once, before the first group.
+  virtual void begin(Team&) {}
   virtual Result settle(const Group& group) = 0;
 };
 

@@ -4,6 +4,10 @@
 #include <algorithm>
 #include <thread>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 namespace scalecodec {
 
 namespace {
@@ -26,6 +30,29 @@ void pause(int spins) {
 #endif
 }
 
+#if defined(__linux__)
+int this_processor() {
+  return sched_getcpu();
+}
+
+/// Move this thread to another processor than that one, and leave its choice of processors as it was. Linux
+/// wakes a thread beside the one that woke it where no processor is idle, and one that sleeps and spins by
+/// turns never weighs enough to be moved from there.
+void leave_processor(int processor) {
+  cpu_set_t all, others;
+  if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0) return;
+  others = all;
+  CPU_CLR(processor, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof all, &all);
+}
+#else
+int this_processor() {
+  return -1;
+}
+void leave_processor(int) {}
+#endif
+
 }  // namespace
 
 std::size_t Team::most_members(std::size_t num_threads) {
@@ -37,6 +64,7 @@ std::size_t Team::most_members(std::size_t num_threads) {
 
 void Team::publish(std::uint64_t piece, bool asleep) {
   if (!asleep) return piece_.store(piece, std::memory_order_release);
+  leader_processor_.store(this_processor(), std::memory_order_relaxed);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     piece_.store(piece, std::memory_order_release);
@@ -82,12 +110,20 @@ void Team::end(std::size_t num_others) {
 
 void Team::serve() {
   const std::size_t part = 1 + num_others_.fetch_add(1, std::memory_order_acq_rel);
+  const auto keep_apart = [&] {
+    const int processor = this_processor();
+    if (processor >= 0 && processor == leader_processor_.load(std::memory_order_relaxed))
+      leave_processor(processor);
+  };
+  keep_apart();
   for (std::uint64_t piece = 0;;) {
     const std::uint64_t last = piece;
     const auto is_next = [&] { return (piece = piece_.load(std::memory_order_acquire)) != last; };
     if (last != 0 && (last & kPartMask) == 0) {
       std::unique_lock<std::mutex> lock(mutex_);
       woken_.wait(lock, is_next);
+      lock.unlock();
+      if (piece != kStopped) keep_apart();
     }
     for (int spins = 0; !is_next(); spins = std::min(spins + 1, kSpins)) pause(spins);
     if (piece == kStopped) return;
@@ -96,6 +132,10 @@ void Team::serve() {
     call_(work_, part, num_parts);
     num_done_.fetch_add(1, std::memory_order_acq_rel);
   }
+}
+
+void Team::start() {
+  leader_processor_.store(this_processor(), std::memory_order_relaxed);
 }
 
 void Team::stop() {

@@ -30,6 +30,7 @@ class Team {
     const std::size_t count = most_members(num_threads);
     run_parallel(count, count, [&](std::size_t) {
       if (led_.exchange(true)) return serve();
+      start();
       lead();
       stop();
     });
@@ -55,6 +56,7 @@ class Team {
   std::size_t begin(Call call, const void* work);
   void end(std::size_t num_others);
   void serve();
+  void start();
   void stop();
   void publish(std::uint64_t piece, bool asleep);
 
@@ -63,6 +65,7 @@ class Team {
   alignas(64) std::atomic<std::size_t> num_done_{0};
   alignas(64) std::atomic<std::size_t> num_others_{0};  // that came
   std::atomic<bool> led_{false};
+  std::atomic<int> leader_processor_{-1};
   std::mutex mutex_;
   std::condition_variable woken_;
   // The piece itself: read by those who take part only, and changed when all of them are done.

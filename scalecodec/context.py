@@ -2,7 +2,7 @@
 at one position after the other (Minnen et al. 2018, arXiv:1809.02736, section 3.1; Cheng et al. 2020, 2001.01568).
 
 Encoder and decoder must see the very same floats, or all behind the first that differs is lost. So the arithmetic is
-fixed, as chains of fused multiply-adds (``csrc/context.hpp`` has the definition): thread counts, batches, kernel sets
+fixed, in chains of fused multiply-adds (``csrc/context.hpp`` has the definition): thread counts, batches, kernel sets
 and machines agree bit for bit. With torch's own convolutions they agree but for the last bits, which changes a symbol
 or an index once in about a million; a stream of theirs that has no such place decodes here, and the other way round.
 """

@@ -1,7 +1,7 @@
 """The compiled autoregressive loop against CompressAI's own, with random weights and latents like those of a picture.
 
 Both compute in float32, in other orders: so a latent or a scale that lies within their difference (1e-6 or so) of a
-threshold gets another symbol or index, about one of 100,000 elements. Two streams differ from there on, and neither
+threshold gets another symbol or index, about one element of a million. Two streams differ from there on, and neither
 decodes with the other's floats. The tests count how often that is.
 """
 

@@ -77,28 +77,38 @@ def _fma(weights, value, sums):
     return odd.astype(np.float32)
 
 
-def chain(matrix, sums, values):
-    for column, value in zip(matrix.T, values, strict=True):
-        sums = fma(column, value, sums)
-    return sums
-
-
-def taps_before(kernel):
-    return [(dy, dx) for dy in range(kernel) for dx in range(kernel)][: kernel * kernel // 2]
+def add(matrix, totals, values):
+    """Chains of 64 inputs at a time."""
+    for first in range(0, len(values), 64):
+        sums = np.zeros_like(totals)
+        for i in range(first, min(first + 64, len(values))):
+            sums = fma(matrix[:, i], values[i], sums)
+        with np.errstate(invalid="ignore", over="ignore"):
+            totals = totals + sums
+    return totals
 
 
 def slow_distribution(model, decoded, params, h, w):
     """Scales and means at one position; ``decoded`` has its border of zeros, channels first."""
     weight = model.weight.numpy()
-    sums = model.bias.numpy()
-    for dy, dx in taps_before(model.kernel):
-        sums = chain(weight[:, :, dy, dx], sums, decoded[:, h + dy, w + dx])
-    values = np.concatenate([params[:, h, w], sums])
-    for matrix, bias, slope in model.layers:
-        values = chain(matrix.numpy(), bias.numpy(), values)
-        if slope is not None:
-            values = np.where(values > 0, values, values * np.float32(slope))
-    return np.split(values, 2)
+    totals = model.bias.numpy()
+    pad = model.kernel // 2
+    for dy in range(pad + 1):
+        taps = model.kernel if dy < pad else pad  # left of the centre in the last row
+        row = weight[:, :, dy, :taps].transpose(0, 2, 1).reshape(len(weight), -1)
+        totals = add(row, totals, decoded[:, h + dy, w : w + taps].T.ravel())
+    (matrix, bias, slope), *deeper = model.layers
+    given = params[:, h, w]
+    values = add(matrix.numpy()[:, : len(given)], bias.numpy(), given)
+    values = add(matrix.numpy()[:, len(given) :], values, totals)
+    for matrix, bias, next_slope in deeper:
+        values = add(matrix.numpy(), bias.numpy(), activated(values, slope))
+        slope = next_slope
+    return np.split(activated(values, slope), 2)
+
+
+def activated(values, slope):
+    return values if slope is None else np.where(values > 0, values, values * np.float32(slope))
 
 
 def slow_encode(model, y, params):

@@ -26,6 +26,24 @@ Exact<float> floats(Random& random, std::size_t count, float size) {
   return values;
 }
 
+/// Chains of 64, and their total.
+struct Sum {
+  float total, chain = 0.0f;
+  int length = 0;
+
+  void add(float weight, float value) {
+    if (length == 64) close();
+    chain = std::fma(weight, value, chain);
+    ++length;
+  }
+  float close() {
+    if (length > 0) total += chain;
+    chain = 0.0f;
+    length = 0;
+    return total;
+  }
+};
+
 /// A network, latents and params for it, and how one item's position is computed, from the definition.
 struct Case {
   std::size_t channels, params, context, kernel, items, height, width;
@@ -88,24 +106,29 @@ struct Case {
     for (std::size_t i = 0; i < params; ++i)
       values[i] = given.data[((item * params + i) * height + h) * width + w];
     for (std::size_t o = 0; o < context; ++o) {
-      float sum = biases[0].data[o];
-      for (std::size_t tap = 0; tap < kernel * kernel / 2; ++tap)
+      Sum sum{biases[0].data[o]};
+      for (std::size_t tap = 0; tap < kernel * kernel / 2; ++tap) {
+        if (tap % kernel == 0) sum.close();
         for (std::size_t c = 0; c < channels; ++c) {
           const std::size_t row = h + tap / kernel, column = w + tap % kernel;
           const bool inside = row >= pad && column >= pad && column < width + pad;
           const float value =
               inside ? decoded.data[((item * channels + c) * height + row - pad) * width + column - pad] : 0;
-          sum = std::fma(weights[0].data[(o * channels + c) * kernel * kernel + tap], value, sum);
+          sum.add(weights[0].data[(o * channels + c) * kernel * kernel + tap], value);
         }
-      values[params + o] = sum;
+      }
+      values[params + o] = sum.close();
     }
     for (const DenseView& layer : layers) {
       std::vector<float> outputs(layer.num_outputs);
       for (std::size_t o = 0; o < layer.num_outputs; ++o) {
-        float sum = layer.bias[o];
-        for (std::size_t i = 0; i < layer.num_inputs; ++i)
-          sum = std::fma(layer.weight[o * layer.num_inputs + i], values[i], sum);
-        outputs[o] = layer.activates && !(sum > 0) ? sum * layer.slope : sum;
+        Sum sum{layer.bias[o]};
+        for (std::size_t i = 0; i < layer.num_inputs; ++i) {
+          if (&layer == &layers[0] && i == params) sum.close();
+          sum.add(layer.weight[o * layer.num_inputs + i], values[i]);
+        }
+        const float total = sum.close();
+        outputs[o] = layer.activates && !(total > 0) ? total * layer.slope : total;
       }
       values = outputs;
     }

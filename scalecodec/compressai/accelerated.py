@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
@@ -72,17 +74,40 @@ def _new(host: Any, fast: Any = None) -> Any:
     return cls.__new__(cls)
 
 
+@dataclass(eq=False)
+class _Guise:
+    """A class that a module has had, with the attributes that it needs."""
+
+    cls: type
+    attributes: dict[str, Any]
+
+    def put_on(self, module: nn.Module) -> None:
+        module.__class__ = self.cls
+        for name in _own_attributes(module):
+            del vars(module)[name]
+        vars(module).update(self.attributes)
+
+
+# What each changed module was at first, and its changes since, the last in force: undone in any order.
+_guises: WeakKeyDictionary[nn.Module, list[_Guise]] = WeakKeyDictionary()
+
+
+def _own_attributes(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if name.startswith("_scalecodec_")}
+
+
 def change_class(module: nn.Module, fast: Any, settings: Settings) -> Callable[[], None]:
     """Give ``module`` the methods of ``fast``; returns what takes them back."""
-    before, state = type(module), {n: v for n, v in vars(module).items() if n.startswith("_scalecodec_")}
+    guises = _guises.setdefault(module, [_Guise(type(module), _own_attributes(module))])
     added = {"_scalecodec_settings": settings} | fast._scalecodec_attributes()
-    module.__class__ = accelerated_class(host_class(before), fast)
-    vars(module).update(added)
+    guise = _Guise(accelerated_class(host_class(type(module)), fast), added)
+    guises.append(guise)
+    guise.put_on(module)
 
     def undo() -> None:
-        module.__class__ = before
-        for name in added:
-            vars(module).pop(name, None)
-        vars(module).update(state)
+        guises.remove(guise)
+        guises[-1].put_on(module)
+        if len(guises) == 1:
+            del _guises[module]
 
     return undo

@@ -61,7 +61,7 @@ def accelerate(
         report.notes.append(f"{host.refusal(compressai)}: only its entropy models are replaced")
     from .retry import Retrying, retries
 
-    if host_class(type(model)) is type(model) and retries(model):
+    if (isinstance(model, Retrying) or host_class(type(model)) is type(model)) and retries(model):
         report.replaced.append(Part("", type(model).__name__, Retrying._scalecodec_text))
         report._undo.append(change_class(model, Retrying, settings))
     if networks == "bf16":

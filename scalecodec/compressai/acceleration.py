@@ -53,6 +53,15 @@ def accelerate(
         raise ValueError(f"networks must be 'exact' or 'bf16', got {networks!r}")
     compressai = host.load()
     report = Report()
+    try:
+        _accelerate(model, compressai, settings, networks, report)
+    except BaseException:
+        report.undo()
+        raise
+    return report
+
+
+def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, networks: str, report: Report) -> None:
     for name, module in model.named_modules():
         fast = next((fast for fast in accelerated_classes(compressai) if isinstance(module, host_of(fast))), None)
         if fast is not None:
@@ -68,7 +77,6 @@ def accelerate(
         from .transforms import lower_precision
 
         lower_precision(model, settings, report)
-    return report
 
 
 def accelerated_classes(compressai: ModuleType) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ class Accelerated:
     suit, and which attributes it needs.
     """
 
-    _scalecodec_settings: Settings
+    _scalecodec_settings: Settings = Settings()
     _scalecodec_parts: tuple[type, ...]
     _scalecodec_methods: ClassVar[tuple[str, ...]]
     _scalecodec_text: ClassVar[str]
@@ -30,6 +30,12 @@ class Accelerated:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._scalecodec_parts = (cls,)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """With what its methods need: a host's ``from_state_dict``, say, makes instances of the class it is given."""
+        instance = super().__new__(cls)
+        vars(instance).update(cls._scalecodec_attributes())
+        return instance
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _new, self._scalecodec_parts, self.__getstate__()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 
 import pytest
+import torch
+
+from scalecodec.errors import BackendError
 
 from . import hosts
 from .comparing import accelerate, contents, same
@@ -28,3 +31,25 @@ def test_reports_are_undone_in_any_order(host):
     assert not same(host.compress(model)["strings"], coded["strings"])
     third.undo()
     assert contents(model) == before
+
+
+def test_a_call_that_fails_changes_nothing(host, monkeypatch):
+    from scalecodec.compressai import transforms
+
+    monkeypatch.setattr(transforms, "has_bfloat16", lambda: False)
+    model = copy.deepcopy(host.model)
+    before = contents(model)
+    with pytest.raises(BackendError):
+        accelerate(model, networks="bf16")
+    assert contents(model) == before
+
+
+def test_new_instances_of_an_accelerated_model_s_class(host):
+    model = copy.deepcopy(host.model)
+    accelerate(model)
+    new = host.dress(model.from_state_dict(copy.deepcopy(host.model.state_dict())).eval())
+    assert same(host.compress(new)["strings"], host.compress()["strings"])
+    bottleneck = type(model.entropy_bottleneck)(4)
+    bottleneck.update()
+    x = torch.arange(24.0).reshape(2, 4, 3)
+    assert torch.equal(bottleneck.decompress(bottleneck.compress(x), (3,)), x)

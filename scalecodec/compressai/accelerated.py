@@ -102,6 +102,11 @@ def _own_attributes(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name.startswith("_scalecodec_")}
 
 
+def method_of(module: Any, name: str) -> Any:
+    """The function that a call of this method runs: the instance's own, or its class's."""
+    return vars(module).get(name, getattr(type(module), name))
+
+
 def change_class(module: nn.Module, fast: Any, settings: Settings) -> Callable[[], None]:
     """Give ``module`` the methods of ``fast``; returns what takes them back."""
     guises = _guises.setdefault(module, [_Guise(type(module), _own_attributes(module))])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
@@ -19,7 +21,7 @@ class Accelerated:
     suit, and which attributes it needs.
     """
 
-    _scalecodec_settings: Settings
+    _scalecodec_settings: Settings = Settings()
     _scalecodec_parts: tuple[type, ...]
     _scalecodec_methods: ClassVar[tuple[str, ...]]
     _scalecodec_text: ClassVar[str]
@@ -28,6 +30,12 @@ class Accelerated:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._scalecodec_parts = (cls,)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """With what its methods need: a host's ``from_state_dict``, say, makes instances of the class it is given."""
+        instance = super().__new__(cls)
+        vars(instance).update(cls._scalecodec_attributes())
+        return instance
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _new, self._scalecodec_parts, self.__getstate__()
@@ -72,17 +80,45 @@ def _new(host: Any, fast: Any = None) -> Any:
     return cls.__new__(cls)
 
 
+@dataclass(eq=False)
+class _Guise:
+    """A class that a module has had, with the attributes that it needs."""
+
+    cls: type
+    attributes: dict[str, Any]
+
+    def put_on(self, module: nn.Module) -> None:
+        module.__class__ = self.cls
+        for name in _own_attributes(module):
+            del vars(module)[name]
+        vars(module).update(self.attributes)
+
+
+# What each changed module was at first, and its changes since, the last in force: undone in any order.
+_guises: WeakKeyDictionary[nn.Module, list[_Guise]] = WeakKeyDictionary()
+
+
+def _own_attributes(module: nn.Module) -> dict[str, Any]:
+    return {name: value for name, value in vars(module).items() if name.startswith("_scalecodec_")}
+
+
+def method_of(module: Any, name: str) -> Any:
+    """The function that a call of this method runs: the instance's own, or its class's."""
+    return vars(module).get(name, getattr(type(module), name))
+
+
 def change_class(module: nn.Module, fast: Any, settings: Settings) -> Callable[[], None]:
     """Give ``module`` the methods of ``fast``; returns what takes them back."""
-    before, state = type(module), {n: v for n, v in vars(module).items() if n.startswith("_scalecodec_")}
+    guises = _guises.setdefault(module, [_Guise(type(module), _own_attributes(module))])
     added = {"_scalecodec_settings": settings} | fast._scalecodec_attributes()
-    module.__class__ = accelerated_class(host_class(before), fast)
-    vars(module).update(added)
+    guise = _Guise(accelerated_class(host_class(type(module)), fast), added)
+    guises.append(guise)
+    guise.put_on(module)
 
     def undo() -> None:
-        module.__class__ = before
-        for name in added:
-            vars(module).pop(name, None)
-        vars(module).update(state)
+        guises.remove(guise)
+        guises[-1].put_on(module)
+        if len(guises) == 1:
+            del _guises[module]
 
     return undo

@@ -53,6 +53,15 @@ def accelerate(
         raise ValueError(f"networks must be 'exact' or 'bf16', got {networks!r}")
     compressai = host.load()
     report = Report()
+    try:
+        _accelerate(model, compressai, settings, networks, report)
+    except BaseException:
+        report.undo()
+        raise
+    return report
+
+
+def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, networks: str, report: Report) -> None:
     for name, module in model.named_modules():
         fast = next((fast for fast in accelerated_classes(compressai) if isinstance(module, host_of(fast))), None)
         if fast is not None:
@@ -61,14 +70,13 @@ def accelerate(
         report.notes.append(f"{host.refusal(compressai)}: only its entropy models are replaced")
     from .retry import Retrying, retries
 
-    if host_class(type(model)) is type(model) and retries(model):
+    if (isinstance(model, Retrying) or host_class(type(model)) is type(model)) and retries(model):
         report.replaced.append(Part("", type(model).__name__, Retrying._scalecodec_text))
         report._undo.append(change_class(model, Retrying, settings))
     if networks == "bf16":
         from .transforms import lower_precision
 
         lower_precision(model, settings, report)
-    return report
 
 
 def accelerated_classes(compressai: ModuleType) -> tuple[Any, ...]:

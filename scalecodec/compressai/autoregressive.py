@@ -24,7 +24,7 @@ from scalecodec.entropy_models.coding import PreparedTable
 from scalecodec.errors import BitstreamError
 
 from . import ans
-from .accelerated import Accelerated
+from .accelerated import Accelerated, method_of
 from .context_networks import PackedNetwork, misfit
 from .lane_strings import mark, refuse_marked, unmark
 
@@ -40,6 +40,14 @@ _STOCK_JOINT = JointAutoregressiveHierarchicalPriors.compress, JointAutoregressi
 _STOCK_RASTER_SCAN = RasterScanLatentCodec.compress, RasterScanLatentCodec.decompress
 
 
+# What the stock methods call and ours do by themselves.
+_STOCK_STEPS = (
+    (JointAutoregressiveHierarchicalPriors, "_compress_ar", JointAutoregressiveHierarchicalPriors._compress_ar),
+    (JointAutoregressiveHierarchicalPriors, "_decompress_ar", JointAutoregressiveHierarchicalPriors._decompress_ar),
+    (RasterScanLatentCodec, "merge", RasterScanLatentCodec.merge),
+)
+
+
 class _Loop(Accelerated):
     """What both kinds of host have in common: context_prediction, entropy_parameters and gaussian_conditional."""
 
@@ -50,17 +58,23 @@ class _Loop(Accelerated):
 
     @staticmethod
     def _scalecodec_misfit(module: Any) -> str:
-        return misfit(module)
+        return _misfit(module)
 
     @staticmethod
     def _scalecodec_attributes() -> dict[str, Any]:
         return {"_scalecodec_network": PackedNetwork(), "_scalecodec_table": PreparedTable()}
 
 
+def _misfit(codec: Any) -> str:
+    """Why a codec's loop cannot be compiled; empty where it can."""
+    own = [name for cls, name, stock in _STOCK_STEPS if isinstance(codec, cls) and method_of(codec, name) is not stock]
+    return f"it has {' and '.join(own)} of its own" if own else misfit(codec)
+
+
 def _is_compiled(codec: Any) -> bool:
     weight = codec.context_prediction.weight
     on_cpu = (weight.device.type, weight.dtype) == ("cpu", torch.float32) and not torch.is_autocast_enabled("cpu")
-    return on_cpu and not misfit(codec)
+    return on_cpu and not _misfit(codec)
 
 
 def _arguments(codec: Any, params: Tensor) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from scalecodec._core import crc32c
 from scalecodec.arrays import as_floats
 from scalecodec.context import ContextNetwork
 
+from .accelerated import method_of
 from .entropy import FastConditional
 
 # What the loop does by itself; models with methods of their own for it are left alone.
@@ -31,13 +32,16 @@ def misfit(codec: Any) -> str:
     conv, layers = codec.context_prediction, codec.entropy_parameters
     if type(conv) is not MaskedConv2d or not _is_plain(conv, conv.kernel_size[0] // 2):
         return "its context network is no plain masked convolution"
-    if not conv.kernel_size[0] % 2 or bool((conv.mask != _mask_of(conv)).any()):
+    if not conv.kernel_size[0] % 2 or (
+        not conv.mask.is_meta and bool((conv.mask != _mask_of(conv)).any())  # looked at again when it codes
+    ):
         return "its context network's mask is not of type A"
     if type(layers) is not nn.Sequential or not _is_chain(list(layers)):
         return "its parameter network is no chain of 1x1 convolutions and LeakyReLU or ReLU"
     if any(network._forward_hooks or network._forward_pre_hooks for network in layers.modules()):
         return "its parameter network has hooks"
-    own = [name for name, stock in _STOCK_STEPS.items() if getattr(type(codec.gaussian_conditional), name) not in stock]
+    conditional = codec.gaussian_conditional
+    own = [name for name, stock in _STOCK_STEPS.items() if method_of(conditional, name) not in stock]
     return f"its conditional model has {' and '.join(own)} of its own" if own else ""
 
 

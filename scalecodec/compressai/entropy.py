@@ -19,7 +19,7 @@ from torch import Tensor
 from scalecodec import quantize
 from scalecodec.entropy_models import coding
 
-from .accelerated import Accelerated
+from .accelerated import Accelerated, method_of
 
 # As they stand before any patch; what ours do not suit goes on with these.
 _STOCK_BUILD_INDEXES = GaussianConditional.build_indexes
@@ -45,7 +45,7 @@ def _decode(model: Any, strings: Sequence[bytes], indexes: Tensor) -> Tensor:
 
 def _symbols(model: Any, inputs: Tensor, means: Tensor | None) -> Tensor:
     """``model.quantize(inputs, "symbols", means)``; where that is CompressAI's own: checked, in one pass."""
-    own = type(model).quantize in (EntropyModel.quantize, EntropyModelVbr.quantize)
+    own = method_of(model, "quantize") in (EntropyModel.quantize, EntropyModelVbr.quantize)
     plain = all(t is None or t.dtype is torch.float32 for t in (inputs, means))
     if own and plain:
         return quantize.to_symbols(inputs, means, threads=model._scalecodec_settings.threads)
@@ -89,7 +89,7 @@ class FastModel(_Coded, EntropyModel):
             return _STOCK_DECOMPRESS(self, strings, indexes, dtype, means)
         coding.check_strings(strings, indexes, means)
         symbols = _decode(self, strings, indexes)
-        if type(self).dequantize is EntropyModel.dequantize:
+        if method_of(self, "dequantize") is EntropyModel.dequantize:
             return coding.to_latents(symbols, dtype, means)
         return self.dequantize(symbols, means, dtype)
 

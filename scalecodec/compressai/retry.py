@@ -14,13 +14,18 @@ from typing import Any
 
 from compressai.entropy_models.entropy_models import EntropyModel
 from compressai.entropy_models.entropy_models_vbr import EntropyModelVbr
+from compressai.latent_codecs import RasterScanLatentCodec
 from compressai.models import CompressionModel
+from compressai.models.google import JointAutoregressiveHierarchicalPriors
+from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
 from torch import Tensor, nn
 
 from scalecodec.errors import BitstreamError
 
 from .accelerated import Accelerated, host_class
 from .transforms import TRANSFORMS
+
+_LOOPS = (JointAutoregressiveHierarchicalPriors, JointAutoregressiveHierarchicalPriorsVbr, RasterScanLatentCodec)
 
 
 class InFloat64(nn.Module):
@@ -47,7 +52,7 @@ class Retrying(Accelerated, nn.Module):
         except BitstreamError as error:
             try:
                 result = _in_float64(self).decompress(*args, **kwargs)
-            except BitstreamError:
+            except Exception:  # whatever a twin of networks that we do not know does: the string is what is wrong
                 raise error from None
         text = "a string decoded with scales in float64 only: the machine that wrote it rounds otherwise"
         warnings.warn(text, stacklevel=2)
@@ -56,7 +61,8 @@ class Retrying(Accelerated, nn.Module):
 
 def retries(model: nn.Module) -> bool:
     """Whether a model has networks that choose tables, and no loop of its own that feeds symbols back to them."""
-    return isinstance(model, CompressionModel) and any(True for _ in _networks(model))
+    loops = any(isinstance(module, _LOOPS) for module in model.modules())
+    return isinstance(model, CompressionModel) and not loops and any(True for _ in _networks(model))
 
 
 def _in_float64(model: nn.Module) -> Any:
@@ -72,7 +78,8 @@ def _networks(module: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     for name, child in module.named_children():
         if name in TRANSFORMS or isinstance(child, (EntropyModel, EntropyModelVbr)):
             continue
-        if any(isinstance(part, (EntropyModel, EntropyModelVbr)) for part in child.modules()):
+        is_container = type(child).forward is nn.Module.forward  # a ModuleDict: looked into, never called
+        if is_container or any(isinstance(part, (EntropyModel, EntropyModelVbr)) for part in child.modules()):
             yield from _networks(child)
         elif next(child.parameters(), None) is not None:
             yield module, name

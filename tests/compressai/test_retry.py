@@ -53,13 +53,31 @@ def test_what_does_not_decode_is_tried_in_float64(compressai, name):
     assert all(tensor.dtype != torch.float64 for tensor in model.parameters())
 
 
-def test_a_damaged_string_stays_an_error(compressai):
-    host = hosts.build("mbt2018-mean", batch=1, size=(64, 128))
+@pytest.mark.parametrize("name", ["mbt2018-mean", "mbt2018-mean-vbr", "elic2022-official", "raster-scan"])
+def test_a_damaged_string_stays_an_error(compressai, name):
+    host = hosts.build(name, batch=1, size=(64, 64))
     coded = host.compress()
-    coded["strings"][0][0] = coded["strings"][0][0][:-4]
     accelerate(host.model)
-    with pytest.raises(BitstreamError):
-        host.decompress(coded)
+    for strings in coded["strings"]:
+        (whole,) = strings
+        strings[0] = whole[:-4]
+        with pytest.raises(BitstreamError):
+            host.decompress(coded)
+        strings[0] = whole
+
+
+def test_channel_contexts_are_tried_in_float64(compressai):
+    """They stand in a ModuleDict, of which the codec takes one at a time."""
+    host = hosts.build("elic2022-official", batch=1, size=(64, 64))
+    coded = host.compress()
+    right = host.decompress(coded)["x_hat"]
+    model = copy.deepcopy(host.model)
+    contexts = model.latent_codec.y.channel_context
+    contexts["y1"] = Rounding(contexts["y1"], 0.2)
+    accelerate(model)
+    with pytest.warns(UserWarning, match="float64"):
+        decoded = host.decompress(coded, model)["x_hat"]
+    assert torch.allclose(decoded, right, atol=1e-4)
 
 
 def test_a_stock_string_of_a_loop_is_decoded_with_torch_s_arithmetic(compressai, monkeypatch):

@@ -1,0 +1,87 @@
+"""What users write between CompressAI's classes and their models: it still runs, and closes its loop."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from . import hosts
+from .comparing import accelerate, same
+
+
+def half(conditional):
+    """Another rounding, on the instance alone."""
+    stock = conditional.quantize
+    conditional.quantize = lambda inputs, mode, means=None: stock(inputs + 0.5, mode, means)
+
+
+def scaled(cls):
+    """Subclass whose loop sees other params."""
+
+    class Scaled(cls):
+        def _compress_ar(self, y_hat, params, *args):
+            return super()._compress_ar(y_hat, params * 1.5, *args)
+
+        def _decompress_ar(self, string, y_hat, params, *args):
+            return super()._decompress_ar(string, y_hat, params * 1.5, *args)
+
+    return Scaled
+
+
+def merging(cls):
+    class Merging(cls):
+        @staticmethod
+        def merge(params, context):
+            return torch.cat([params, 1.5 * context], dim=1)
+
+    return Merging
+
+
+def with_loop(model):
+    model.__class__ = scaled(type(model))
+
+
+def with_merge(model):
+    model.latent_codec.y.__class__ = merging(type(model.latent_codec.y))
+
+
+def with_rounding(model):
+    half(model.gaussian_conditional)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("mbt2018", with_loop), ("raster-scan", with_merge), ("mbt2018", with_rounding), ("mbt2018-mean", with_rounding)],
+)
+@pytest.mark.parametrize("patched", [False, True])
+def test_what_a_user_s_class_does_is_done(compressai, name, change, patched):
+    from scalecodec.compressai import patch, unpatch
+
+    host = hosts.build(name, batch=1, size=(64, 64))
+    before, model = host.compress(), copy.deepcopy(host.model)
+    change(host.model)
+    change(model)
+    coded = host.compress()
+    decoded = host.decompress(coded)
+    assert not same(coded["strings"], before["strings"])
+    if patched:
+        patch()
+    else:
+        accelerate(model)
+    try:
+        assert host.same(host.compress(model), coded)
+        assert host.same(host.decompress(coded, model), decoded)
+    finally:
+        unpatch()
+
+
+def test_models_on_meta(compressai):
+    """Accelerated first, given weights later."""
+    host = hosts.build("mbt2018", batch=1, size=(64, 64))
+    model = copy.deepcopy(host.model).to("meta")
+    accelerate(model)
+    model.to_empty(device="cpu")
+    model.load_state_dict(copy.deepcopy(host.model.state_dict()))
+    assert same(host.compress(model)["strings"], host.compress()["strings"])

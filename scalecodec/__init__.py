@@ -12,16 +12,17 @@ from . import backends, errors, rans, rans64
 from .cdf import CdfTable, pmf_to_quantized_cdf
 
 if TYPE_CHECKING:
-    from . import codec, context, eval, image, metrics, models, quantize, train
+    from . import codec, compressai, context, eval, image, metrics, models, quantize, train
 
 __version__ = "0.1.0"
 
-_LAZY = ("codec", "context", "eval", "image", "metrics", "models", "quantize", "train")
+_LAZY = ("codec", "compressai", "context", "eval", "image", "metrics", "models", "quantize", "train")
 
 __all__ = [
     "CdfTable",
     "backends",
     "codec",
+    "compressai",
     "context",
     "errors",
     "eval",

@@ -9,16 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import ans
     from .acceleration import accelerate
     from .patching import patch, unpatch
     from .report import Report
 
 _ROOMS = {"Report": "report", "accelerate": "acceleration", "patch": "patching", "unpatch": "patching"}
 
-__all__ = ["Report", "accelerate", "patch", "unpatch"]
+__all__ = ["Report", "accelerate", "ans", "patch", "unpatch"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ans":
+        return import_module(".ans", __name__)
     if name in _ROOMS:
         return getattr(import_module(f".{_ROOMS[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -85,3 +85,34 @@ def test_models_on_meta(compressai):
     model.to_empty(device="cpu")
     model.load_state_dict(copy.deepcopy(host.model.state_dict()))
     assert same(host.compress(model)["strings"], host.compress()["strings"])
+
+
+def shifted_decoder(cls):
+    """What is decoded is not what was rounded."""
+
+    class Shifted(cls):
+        def decompress(self, *args, **kwargs):
+            return super().decompress(*args, **kwargs) + 0.25
+
+    return Shifted
+
+
+def test_latents_of_a_codec_are_those_of_its_decoder(compressai):
+    """With a model that decodes to something else than it rounds to, or in another dtype than it is given."""
+    host = hosts.build("elic2022-official", batch=1, size=(64, 64))
+    hyper, groups = host.model.latent_codec.hyper, host.model.latent_codec.y
+    conditional = groups.latent_codec["y0"].latent_codec["y"].gaussian_conditional
+    for module in (hyper.entropy_bottleneck, conditional):
+        module.__class__ = shifted_decoder(type(module))
+    model = copy.deepcopy(host.model)
+    accelerate(model)
+    coded = host.compress()
+    assert same(host.compress(model), coded)
+    assert same(host.decompress(coded, model), host.decompress(coded))
+    y = torch.randn(1, host.model.latent_codec.y.groups[0], 4, 4).bfloat16()
+    codec, params = groups.latent_codec["y0"].latent_codec["y"], torch.rand(1, 4 * y.shape[1], 4, 4)
+    codec.entropy_parameters = torch.nn.Conv2d(params.shape[1], 2 * y.shape[1], 1)
+    ours = copy.deepcopy(codec)
+    accelerate(ours)
+    with torch.no_grad():
+        assert same(ours.compress(y, params), codec.compress(y, params))

@@ -116,3 +116,46 @@ def test_latents_of_a_codec_are_those_of_its_decoder(compressai):
     accelerate(ours)
     with torch.no_grad():
         assert same(ours.compress(y, params), codec.compress(y, params))
+
+
+def conditional_and_latents(cls, **options):
+    conditional = cls(None, **options)
+    conditional.update_scale_table(torch.exp(torch.linspace(-2, 3, 20)))
+    generator = torch.Generator().manual_seed(0)
+    y, scales, means = (torch.rand(2, 4, 5, 3, generator=generator) * 3 for _ in range(3))
+    return conditional, y, conditional.build_indexes(scales), means
+
+
+def test_a_quantize_that_gives_floats(compressai):
+    """CompressAI's compress takes them."""
+
+    class Floor(compressai.entropy_models.GaussianConditional):
+        def quantize(self, inputs, mode, means=None):
+            return torch.floor(inputs - means)
+
+    conditional, y, indexes, means = conditional_and_latents(Floor)
+    strings = conditional.compress(y, indexes, means)
+    accelerate(conditional)
+    assert conditional.compress(y, indexes, means) == strings
+
+
+def test_tables_of_fewer_bits_are_left_to_stock(compressai):
+    conditional, y, indexes, means = conditional_and_latents(
+        compressai.entropy_models.GaussianConditional, entropy_coder_precision=12
+    )
+    strings = conditional.compress(y, indexes, means)
+    report = accelerate(conditional)
+    assert "12 bits" in str(report)
+    assert conditional.compress(y, indexes, means) == strings
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_latents_that_are_no_numbers_are_refused(compressai, dtype, value):
+    conditional, y, indexes, means = conditional_and_latents(compressai.entropy_models.GaussianConditional)
+    strings = conditional.compress(y.to(dtype), indexes, means)
+    accelerate(conditional)
+    assert conditional.compress(y.to(dtype), indexes, means) == strings
+    y[0, 1, 2, 0] = value
+    with pytest.raises(ValueError, match="finite"):
+        conditional.compress(y.to(dtype), indexes, means)

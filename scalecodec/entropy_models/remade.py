@@ -18,7 +18,7 @@ def _version(tensor: Tensor) -> int:
     if not tensor.is_inference():
         return tensor._version
     values = tensor.detach().cpu().clone()  # one that NumPy has looked into could not be resized any more
-    return crc32c(values.reshape(-1).view(torch.uint8).numpy())
+    return crc32c(values.reshape(-1).view(torch.uint8).numpy().data)
 
 
 class Remade(Generic[T]):

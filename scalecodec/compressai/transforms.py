@@ -66,3 +66,10 @@ def lower_precision(model: nn.Module, settings: Settings, report: Report) -> Non
         if name.rpartition(".")[2] in TRANSFORMS:
             report.replaced.append(Part(name, type(module).__name__, LowPrecision._scalecodec_text))
             report._undo.append(change_class(module, LowPrecision, settings))
+
+
+def full_precision(model: nn.Module, settings: Settings, report: Report) -> None:
+    """Take back what an earlier call of :func:`lower_precision` did."""
+    for module in list(model.modules()):
+        if isinstance(module, LowPrecision):
+            report._undo.append(change_class(module, None, settings))

@@ -60,3 +60,17 @@ def test_gradients_flow(compressai):
     accelerate(model, networks="bf16")
     model.g_a(x).sum().backward()
     assert x.grad.dtype is model.g_a.weight.grad.dtype is torch.float32
+
+
+def test_the_last_call_decides(compressai):
+    model, x = build(lambda: nn.Conv2d(3, 4, 3)), torch.rand(1, 3, 8, 8)
+    exact = model.g_a(x)
+    lower = accelerate(model, networks="bf16")
+    lowered = model.g_a(x)
+    higher = accelerate(model)
+    assert same(model.g_a(x), exact)
+    higher.undo()
+    assert same(model.g_a(x), lowered)
+    lower.undo()
+    assert type(model.g_a) is nn.Conv2d
+    assert same(model.g_a(x), exact)

@@ -96,6 +96,8 @@ def _replace(name: str, module: nn.Module, fast: Any, settings: Settings, report
     own = [method for method in fast._scalecodec_methods if getattr(cls, method) is not getattr(fast, method)]
     if len(own) == len(fast._scalecodec_methods):
         why = f"it has {' and '.join(own)} of its own"
+    elif settings.stream_name != "compressai" and len({"compress", "decompress"} & set(own)) == 1:
+        why = f"it has {' and '.join(own)} of its own, which need not know lane streams"
     else:
         why = fast._scalecodec_misfit(module)
     if why:

@@ -159,3 +159,22 @@ def test_latents_that_are_no_numbers_are_refused(compressai, dtype, value):
     y[0, 1, 2, 0] = value
     with pytest.raises(ValueError, match="finite"):
         conditional.compress(y.to(dtype), indexes, means)
+
+
+def test_half_an_own_pair_gets_no_lane_streams(compressai):
+    """CompressAI's decoder, which such a method may call, reads past the end of them."""
+
+    class Own(compressai.entropy_models.GaussianConditional):
+        def decompress(self, strings, indexes, *args, **kwargs):
+            tables = self._quantized_cdf.tolist(), self._cdf_length.tolist(), self._offset.tolist()
+            arrays = zip(strings, indexes, strict=True)
+            coder = self.entropy_coder
+            decoded = [coder.decode_with_indexes(string, own.flatten().tolist(), *tables) for string, own in arrays]
+            return torch.tensor(decoded).reshape(indexes.shape)
+
+    conditional, y, indexes, _ = conditional_and_latents(Own)
+    strings = conditional.compress(y, indexes)
+    report = accelerate(conditional, stream="lanes")
+    assert "lane streams" in str(report.kept[0])
+    assert conditional.compress(y, indexes) == strings
+    assert torch.equal(conditional.decompress(strings, indexes), y.round().int())

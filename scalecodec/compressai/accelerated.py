@@ -108,10 +108,13 @@ def method_of(module: Any, name: str) -> Any:
 
 
 def change_class(module: nn.Module, fast: Any, settings: Settings) -> Callable[[], None]:
-    """Give ``module`` the methods of ``fast``; returns what takes them back."""
+    """Give ``module`` the methods of ``fast``, its own with None; returns what takes that back."""
     guises = _guises.setdefault(module, [_Guise(type(module), _own_attributes(module))])
-    added = {"_scalecodec_settings": settings} | fast._scalecodec_attributes()
-    guise = _Guise(accelerated_class(host_class(type(module)), fast), added)
+    host = host_class(type(module))
+    guise = _Guise(host, {})
+    if fast is not None:
+        guise.cls = accelerated_class(host, fast)
+        guise.attributes = {"_scalecodec_settings": settings} | fast._scalecodec_attributes()
     guises.append(guise)
     guise.put_on(module)
 

@@ -73,10 +73,10 @@ def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, ne
     if (isinstance(model, Retrying) or host_class(type(model)) is type(model)) and retries(model):
         report.replaced.append(Part("", type(model).__name__, Retrying._scalecodec_text))
         report._undo.append(change_class(model, Retrying, settings))
-    if networks == "bf16":
-        from .transforms import lower_precision
+    from .transforms import full_precision, lower_precision
 
-        lower_precision(model, settings, report)
+    set_precision = lower_precision if networks == "bf16" else full_precision
+    set_precision(model, settings, report)
 
 
 def accelerated_classes(compressai: ModuleType) -> tuple[Any, ...]:
@@ -96,6 +96,8 @@ def _replace(name: str, module: nn.Module, fast: Any, settings: Settings, report
     own = [method for method in fast._scalecodec_methods if getattr(cls, method) is not getattr(fast, method)]
     if len(own) == len(fast._scalecodec_methods):
         why = f"it has {' and '.join(own)} of its own"
+    elif settings.stream_name != "compressai" and len({"compress", "decompress"} & set(own)) == 1:
+        why = f"it has {' and '.join(own)} of its own, which need not know lane streams"
     else:
         why = fast._scalecodec_misfit(module)
     if why:

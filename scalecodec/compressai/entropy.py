@@ -21,16 +21,20 @@ from scalecodec.entropy_models import coding
 
 from .accelerated import Accelerated, method_of
 
+_TABLE_BITS = 16
+
 # As they stand before any patch; what ours do not suit goes on with these.
 _STOCK_BUILD_INDEXES = GaussianConditional.build_indexes
 _STOCK_COMPRESS, _STOCK_DECOMPRESS = EntropyModel.compress, EntropyModel.decompress
 _STOCK_COMPRESS_VBR, _STOCK_DECOMPRESS_VBR = EntropyModelVbr.compress, EntropyModelVbr.decompress
 
 
-def _other_coder(model: Any) -> str:
-    """The name of an entropy coder that is not CompressAI's own; empty where it is that."""
-    name = getattr(model.entropy_coder, "name", "none")
-    return "" if name == "ans" else name
+def _misfit(model: Any) -> str:
+    """Why a model's coding is not ours to do; empty where it is."""
+    name, bits = getattr(model.entropy_coder, "name", "none"), model.entropy_coder_precision
+    if name != "ans":
+        return f"its entropy coder is {name!r}, not 'ans'"
+    return "" if bits == _TABLE_BITS else f"its tables are of {bits} bits, not {_TABLE_BITS}"
 
 
 def _encode(model: Any, symbols: Tensor, indexes: Tensor) -> list[bytes]:
@@ -44,12 +48,15 @@ def _decode(model: Any, strings: Sequence[bytes], indexes: Tensor) -> Tensor:
 
 
 def _symbols(model: Any, inputs: Tensor, means: Tensor | None) -> Tensor:
-    """``model.quantize(inputs, "symbols", means)``; where that is CompressAI's own: checked, in one pass."""
+    """``model.quantize(inputs, "symbols", means)``; where that is CompressAI's own: checked, float32 in one pass."""
     own = method_of(model, "quantize") in (EntropyModel.quantize, EntropyModelVbr.quantize)
     plain = all(t is None or t.dtype is torch.float32 for t in (inputs, means))
     if own and plain:
         return quantize.to_symbols(inputs, means, threads=model._scalecodec_settings.threads)
-    return model.quantize(inputs, "symbols", means)
+    if own and inputs.is_floating_point():
+        values = inputs.detach().clone()
+        return quantize.to_symbols(values if means is None else values.sub_(means))  # in the dtype of inputs
+    return model.quantize(inputs, "symbols", means).int()  # as EntropyModel.compress does
 
 
 class _Coded(Accelerated):
@@ -61,8 +68,7 @@ class _Coded(Accelerated):
 
     @staticmethod
     def _scalecodec_misfit(module: Any) -> str:
-        coder = _other_coder(module)
-        return f"its entropy coder is {coder!r}, not 'ans'" if coder else ""
+        return _misfit(module)
 
     @staticmethod
     def _scalecodec_attributes() -> dict[str, Any]:
@@ -73,7 +79,7 @@ class FastModel(_Coded, EntropyModel):
     """EntropyModel with its coding of a batch compiled."""
 
     def compress(self, inputs: Tensor, indexes: Tensor, means: Tensor | None = None) -> list[bytes]:
-        if _other_coder(self):
+        if _misfit(self):
             return _STOCK_COMPRESS(self, inputs, indexes, means)
         coding.check_inputs(inputs, indexes, means)
         return _encode(self, _symbols(self, inputs, means), indexes)
@@ -85,7 +91,7 @@ class FastModel(_Coded, EntropyModel):
         dtype: torch.dtype = torch.float,
         means: Tensor | None = None,
     ) -> Tensor:
-        if _other_coder(self):
+        if _misfit(self):
             return _STOCK_DECOMPRESS(self, strings, indexes, dtype, means)
         coding.check_strings(strings, indexes, means)
         symbols = _decode(self, strings, indexes)
@@ -100,7 +106,7 @@ class FastModelVbr(_Coded, EntropyModelVbr):
     def compress(
         self, inputs: Tensor, indexes: Tensor, means: Tensor | None = None, qs: Tensor | None = None
     ) -> list[bytes]:
-        if _other_coder(self):
+        if _misfit(self):
             return _STOCK_COMPRESS_VBR(self, inputs, indexes, means, qs)
         coding.check_inputs(inputs, indexes, means)
         if qs is None:
@@ -115,7 +121,7 @@ class FastModelVbr(_Coded, EntropyModelVbr):
         means: Tensor | None = None,
         qs: Tensor | None = None,
     ) -> Tensor:
-        if _other_coder(self):
+        if _misfit(self):
             return _STOCK_DECOMPRESS_VBR(self, strings, indexes, dtype, means, qs)
         coding.check_strings(strings, indexes, means)
         symbols = _decode(self, strings, indexes)

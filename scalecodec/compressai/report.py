@@ -27,7 +27,7 @@ class Report:
     ----------
     replaced : modules that run on the compiled core now
     kept : modules that code, but were left as they were, and why
-    notes : what happened since: streams that were decoded by other means than they were meant to
+    notes : what else is to know, of the installed version
     """
 
     replaced: list[Part] = field(default_factory=list)

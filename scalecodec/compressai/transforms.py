@@ -5,6 +5,8 @@ Never the networks that choose tables: both ends must get the same scales from t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,20 +19,38 @@ from .settings import Settings
 TRANSFORMS = ("g_a", "g_s")
 
 
+def _lowered(x: Tensor) -> Tensor:
+    """Pictures in bfloat16 and channels_last; what has other dimensions as it is."""
+    if x.dim() != 4:
+        return x
+    # Not x.contiguous: of one item the strides may look like channels_last and not be taken for it.
+    return torch.empty(x.shape, dtype=torch.bfloat16, memory_format=torch.channels_last).copy_(x)
+
+
+def _widened(output: Any) -> Any:
+    """The tensors of an output, which may be nested in lists, tuples and dicts, in float32."""
+    if isinstance(output, Tensor):
+        return output.float().contiguous() if output.dtype is torch.bfloat16 else output.contiguous()
+    if isinstance(output, dict):
+        return {name: _widened(value) for name, value in output.items()}
+    if type(output) in (list, tuple):
+        return type(output)(_widened(value) for value in output)
+    return output
+
+
 class LowPrecision(Accelerated, nn.Module):
-    """Any network, in bfloat16 on a CPU while it is not being trained; float32 in and out."""
+    """Any network of float32, in bfloat16 on a CPU while it is not being trained; float32 in and out."""
 
     _scalecodec_methods = ("forward",)
     _scalecodec_text = "in bfloat16, channels_last"
     _scalecodec_wraps = True
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training or x.device.type != "cpu":
-            return super().forward(x)
-        # Not x.contiguous: of one item the strides may look like channels_last and not be taken for it.
-        last = torch.empty(x.shape, dtype=torch.bfloat16, memory_format=torch.channels_last).copy_(x)
+    def forward(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        takes = isinstance(x, Tensor) and x.device.type == "cpu" and x.dtype is torch.float32
+        if self.training or not takes:
+            return super().forward(x, *args, **kwargs)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return super().forward(last).float().contiguous()
+            return _widened(super().forward(_lowered(x), *args, **kwargs))
 
 
 def has_bfloat16() -> bool:
@@ -46,3 +66,10 @@ def lower_precision(model: nn.Module, settings: Settings, report: Report) -> Non
         if name.rpartition(".")[2] in TRANSFORMS:
             report.replaced.append(Part(name, type(module).__name__, LowPrecision._scalecodec_text))
             report._undo.append(change_class(module, LowPrecision, settings))
+
+
+def full_precision(model: nn.Module, settings: Settings, report: Report) -> None:
+    """Take back what an earlier call of :func:`lower_precision` did."""
+    for module in list(model.modules()):
+        if isinstance(module, LowPrecision):
+            report._undo.append(change_class(module, None, settings))

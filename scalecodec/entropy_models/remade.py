@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+import torch
 from torch import Tensor
 
+from scalecodec._core import crc32c
+
 T = TypeVar("T")
+
+
+def _version(tensor: Tensor) -> int:
+    """Another one where a tensor was written to. Those made in inference mode do not count: by what is in them."""
+    if not tensor.is_inference():
+        return tensor._version
+    values = tensor.detach().cpu().clone()  # one that NumPy has looked into could not be resized any more
+    return crc32c(values.reshape(-1).view(torch.uint8).numpy().data)
 
 
 class Remade(Generic[T]):
@@ -22,8 +33,7 @@ class Remade(Generic[T]):
 
     def get(self, tensors: Sequence[Tensor], make: Callable[[], T]) -> T:
         """``make()``, or what it gave when ``tensors`` were the same, with the same values."""
-        # Tensors made in inference mode count no versions, but every way to fill them makes new ones.
-        versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+        versions = [_version(tensor) for tensor in tensors]
         unchanged = len(tensors) == len(self._sources) and all(
             tensor is old and version == seen
             for tensor, version, (old, seen) in zip(tensors, versions, self._sources, strict=True)

@@ -55,6 +55,21 @@ def test_tables_follow_update_and_load(case):
     assert host.same(host.decompress(case.coded, model), case.decoded)
 
 
+def test_tables_follow_a_load_in_inference_mode(compressai):
+    """Tensors made there do not count how often they are written to."""
+    with torch.inference_mode():
+        host = hosts.build("bmshj2018-factorized", batch=1, size=(64, 64))
+        other, model = copy.deepcopy(host.model), copy.deepcopy(host.model)
+        shake(other)
+        host.make_tables(other, force=True)
+        accelerate(model)
+        before = host.compress(model)
+        model.load_state_dict(other.state_dict())
+        wanted = host.compress(other)
+        assert not same(wanted, before)
+        assert same(host.compress(model), wanted)
+
+
 def test_scale_tables_of_another_length(case):
     host, model, stock = case.host, case.copy(), case.copy()
     if "factorized" in host.name:

@@ -112,6 +112,7 @@ def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
     return y_hat
 
 
+@torch.no_grad()
 def _decode_as_stock(codec: Any, strings: Sequence[bytes], params: Tensor, error: BitstreamError) -> Tensor:
     try:
         return torch.cat([_decode_item(codec, string, params[i : i + 1]) for i, string in enumerate(strings)])

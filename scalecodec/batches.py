@@ -24,7 +24,7 @@ def check_table(table: CdfTable) -> None:
 
 def check_threads(threads: int) -> None:
     """Raise TypeError or ValueError unless it is an int in [1, 256]."""
-    if isinstance(threads, bool) or not isinstance(threads, int):
+    if not isinstance(threads, int):
         raise TypeError(f"threads must be an int, got {threads!r}")
     if not 1 <= threads <= MAX_THREADS:
         raise ValueError(f"threads must lie in [1, {MAX_THREADS}], got {threads}")

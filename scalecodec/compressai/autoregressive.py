@@ -80,7 +80,8 @@ def _is_compiled(codec: Any) -> bool:
 def _arguments(codec: Any, params: Tensor) -> tuple[Any, ...]:
     conditional = codec.gaussian_conditional
     table = codec._scalecodec_table.of(conditional)
-    return params, conditional.scale_table, conditional.lower_bound_scale.bound, table
+    scale_table = conditional.scale_table.clone()  # one that NumPy has looked into could not be resized any more
+    return params, scale_table, conditional.lower_bound_scale.bound, table
 
 
 def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]:

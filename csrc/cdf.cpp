@@ -83,8 +83,10 @@ Result CdfTable::build(const std::int32_t* cdf, std::size_t num_tables, std::siz
   RowsView tables{{}, cdf_length, offset};
   tables.rows.reserve(num_tables);
   for (std::size_t i = 0; i < num_tables; ++i) {
-    if (cdf_length[i] < 2 || static_cast<std::size_t>(cdf_length[i]) > width)
-      return {Status::kTableLength, i};
+    if (cdf_length[i] < 2 || static_cast<std::size_t>(cdf_length[i]) > width) {
+      const Result before = check_rows(tables);  // the first failure is the one to name
+      return before.ok() ? Result{Status::kTableLength, i} : before;
+    }
     tables.rows.push_back(cdf + i * width);
   }
   return build(tables);

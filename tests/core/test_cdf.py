@@ -203,3 +203,13 @@ def test_the_widest_gaussian_fits_and_a_wider_one_is_refused():
     assert sc.CdfTable.gaussian([5000]).cdf_length[0] > 60_000
     with pytest.raises(ValueError, match=r"\(0, 5000\]"):
         sc.CdfTable.gaussian([5001])
+
+
+def test_of_several_bad_rows_the_first_is_named():
+    rows = np.array([[1, 500, 65536], [0, 500, 65536], [0, 500, 65536]], np.int32)
+    for lengths, named in (([3, 99, 3], 0), ([3, 3, 99], 0), ([1, 3, 99], 0)):
+        with pytest.raises(TableError, match=rf"\(table {named}\)"):
+            sc.CdfTable.from_cdf(rows, np.array(lengths, np.int32), np.zeros(3, np.int32))
+    rows[0, 0] = 0
+    with pytest.raises(TableError, match=r"\(table 1\)"):
+        sc.CdfTable.from_cdf(rows, np.array([3, 99, 1], np.int32), np.zeros(3, np.int32))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scalecodec.errors import BackendError
 
-from .accelerated import Accelerated, change_class
+from .accelerated import Accelerated, change_class, host_class
 from .report import Part, Report
 from .settings import Settings
 
@@ -62,14 +62,21 @@ def lower_precision(model: nn.Module, settings: Settings, report: Report) -> Non
     """Run every ``g_a`` and ``g_s`` in ``model`` in bfloat16; raises BackendError where the processor has none."""
     if not has_bfloat16():
         raise BackendError("networks='bf16' needs a processor that multiplies bfloat16, this one does not")
+    from .normalization import GDN, SlabGDN
+
     for name, module in list(model.named_modules()):
-        if name.rpartition(".")[2] in TRANSFORMS:
-            report.replaced.append(Part(name, type(module).__name__, LowPrecision._scalecodec_text))
-            report._undo.append(change_class(module, LowPrecision, settings))
+        if name.rpartition(".")[2] not in TRANSFORMS:
+            continue
+        report.replaced.append(Part(name, type(module).__name__, LowPrecision._scalecodec_text))
+        report._undo.append(change_class(module, LowPrecision, settings))
+        norms = [part for part in module.modules() if host_class(type(part)) is GDN]
+        report._undo.extend(change_class(norm, SlabGDN, settings) for norm in norms)
 
 
 def full_precision(model: nn.Module, settings: Settings, report: Report) -> None:
     """Take back what an earlier call of :func:`lower_precision` did."""
+    from .normalization import SlabGDN
+
     for module in list(model.modules()):
-        if isinstance(module, LowPrecision):
+        if isinstance(module, (LowPrecision, SlabGDN)):
             report._undo.append(change_class(module, None, settings))

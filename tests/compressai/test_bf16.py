@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -74,3 +76,21 @@ def test_the_last_call_decides(compressai):
     lower.undo()
     assert type(model.g_a) is nn.Conv2d
     assert same(model.g_a(x), exact)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("shape", [(1, 64, 256, 300), (2, 128, 200, 192), (1, 192, 7, 4096), (1, 8, 16, 16)])
+def test_normalization_in_slabs_is_stocks(compressai, shape, inverse):
+    """Above 8 MB in slabs, whose rows need not divide the picture's."""
+    from compressai.layers import GDN
+
+    torch.manual_seed(0)
+    stock = GDN(shape[1], inverse=inverse).eval()
+    model = build(lambda: nn.Sequential(copy.deepcopy(stock)))
+    report = accelerate(model, networks="bf16")
+    assert type(model.g_a[0]) is not GDN
+    x = torch.randn(shape).bfloat16().contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.g_a[0](x), stock(x))
+    report.undo()
+    assert type(model.g_a[0]) is GDN

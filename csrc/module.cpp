@@ -151,9 +151,6 @@ Int32Array quantized_cdf(const Float32Array& pmf, int precision) {
   return cdf;
 }
 
-using EncodeItem = std::pair<py::array, py::array>;
-using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
-
 void check_num_tables(const CdfTable& table) {
   if (table.num_tables() > kMaxLaneTables)
     throw py::value_error("the lane stream takes at most 65536 tables, got " +
@@ -183,14 +180,7 @@ std::vector<py::bytes> rans_encode(const std::vector<EncodeItem>& items, const C
 void rans_decode(const std::vector<DecodeItem>& items, const CdfTable& table, std::size_t threads) {
   check_num_tables(table);
   std::vector<ByteView> views;
-  std::vector<LaneDecodeTask> tasks;
-  for (auto [data, indexes, out] : items) {
-    views.emplace_back(data);
-    const IntegerSource from = source(indexes, "indexes");
-    const IntegerSink to = sink(out, "out");
-    if (from.size != to.size) throw py::value_error("out and indexes must have one size");
-    tasks.push_back({views.back().data(), views.back().size(), from, to, {}});
-  }
+  std::vector<LaneDecodeTask> tasks = decode_tasks<LaneDecodeTask>(items, views);
   {
     py::gil_scoped_release release;
     lanes_decode(tasks.data(), tasks.size(), table.lanes(), *active_kernels().lanes, threads);

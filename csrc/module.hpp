@@ -4,6 +4,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <tuple>
+#include <utility>
+#include <vector>
+
 #include "cdf.hpp"
 #include "integers.hpp"
 #include "status.hpp"
@@ -37,6 +41,24 @@ class ByteView {
  private:
   pybind11::buffer_info info_;
 };
+
+/// Items of a batch: (symbols, indexes), and (data, indexes, out).
+using EncodeItem = std::pair<pybind11::array, pybind11::array>;
+using DecodeItem = std::tuple<pybind11::buffer, pybind11::array, pybind11::array>;
+
+/// One task an item, of {bytes, num_bytes, indexes, out, result}; `views` keeps the bytes.
+template <class Task>
+std::vector<Task> decode_tasks(const std::vector<DecodeItem>& items, std::vector<ByteView>& views) {
+  std::vector<Task> tasks;
+  for (auto [data, indexes, out] : items) {
+    views.emplace_back(data);
+    const IntegerSource from = source(indexes, "indexes");
+    const IntegerSink to = sink(out, "out");
+    if (from.size != to.size) throw pybind11::value_error("out and indexes must have one size");
+    tasks.push_back({views.back().data(), views.back().size(), from, to, {}});
+  }
+  return tasks;
+}
 
 /// The tables that a `_core.TableRows` holds; valid while it lives.
 RowsView rows_of(pybind11::handle table_rows);

@@ -97,9 +97,6 @@ class StreamDecoder {
   Rans64Decoder decoder_;
 };
 
-using EncodeItem = std::pair<py::array, py::array>;
-using DecodeItem = std::tuple<py::buffer, py::array, py::array>;
-
 /// A stream for each of (symbols, indexes).
 std::vector<py::bytes> rans64_encode_batch(const std::vector<EncodeItem>& items, const CdfTable& table,
                                            std::size_t threads) {
@@ -139,14 +136,7 @@ void rans64_decode_batch(const std::vector<DecodeItem>& items, const CdfTable& t
     Result result;
   };
   std::vector<ByteView> views;
-  std::vector<Task> tasks;
-  for (auto [data, indexes, out] : items) {
-    views.emplace_back(data);
-    const IntegerSource from = source(indexes, "indexes");
-    const IntegerSink to = sink(out, "out");
-    if (from.size != to.size) throw py::value_error("out and indexes must have one size");
-    tasks.push_back({views.back().data(), views.back().size(), from, to, {}});
-  }
+  std::vector<Task> tasks = decode_tasks<Task>(items, views);
   {
     py::gil_scoped_release release;
     run_parallel(tasks.size(), threads, [&](std::size_t i) {

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from . import _core
 from .arrays import as_floats, broadcasts
+from .batches import MAX_THREADS
 
-MAX_THREADS = 256
 _FLOAT32_RANGE = (2.0**-126, 2.0**127)
 _SYMBOL_BITS = {torch.int8: 8, torch.int16: 16, torch.int32: 32}
 _INDEX_TABLES = {torch.uint8: 2**8, torch.uint16: 2**16, torch.int32: 2**31 - 1}

@@ -62,8 +62,9 @@ def accelerate(
 
 
 def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, networks: str, report: Report) -> None:
+    classes = accelerated_classes(compressai)
     for name, module in model.named_modules():
-        fast = next((fast for fast in accelerated_classes(compressai) if isinstance(module, host_of(fast))), None)
+        fast = next((fast for fast in classes if isinstance(module, host_of(fast))), None)
         if fast is not None:
             _replace(name, module, fast, settings, report)
     if not host.is_known(compressai):

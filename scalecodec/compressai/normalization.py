@@ -17,7 +17,7 @@ _LEAST_BYTES = 8 << 20  # a smaller picture is in the caches anyway
 
 
 class SlabGDN(Accelerated, GDN):
-    """GDN (arXiv:1511.06281), bit for bit; in slabs of rows where it is given bfloat16 and no gradient is wanted."""
+    """GDN (arXiv:1511.06281), bit for bit; of [B, C, H, W] in bfloat16, without gradients, in slabs of rows."""
 
     _scalecodec_methods = ("forward",)
     _scalecodec_text = "in slabs"

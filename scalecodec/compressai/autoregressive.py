@@ -54,7 +54,7 @@ class _Loop(Accelerated):
     _scalecodec_network: PackedNetwork
     _scalecodec_table: PreparedTable
     _scalecodec_methods = ("compress", "decompress")
-    _scalecodec_text = "its loop over positions compiled"
+    _scalecodec_text = "its loop over positions compiled: about one symbol in a million differs from stock's"
 
     @staticmethod
     def _scalecodec_misfit(module: Any) -> str:

@@ -1,19 +1,18 @@
 /// Autoregressive context models, compiled: the coding loop of mbt2018, cheng2020 and their kin.
 ///
 /// DEFINITION. At each position (h, w) of latents [num_channels, height, width]:
-///   context[o] = sum over the taps of a k x k kernel (k odd, pad = (k - 1) / 2) that lie before its centre
-///                in raster order, and over the channels inside of a tap, of what is already decoded there;
-///                taps outside of the picture are zeros, and count
-///   hidden[o]  = sum over params first, then over context; an activation, where there is one
+///   context[o] = a sum over the taps of a k x k kernel (k odd, pad = (k - 1) / 2) that lie before its centre in
+///                raster order, and over the channels inside of a tap, of what is already decoded there: inputs
+///                in that order; taps outside of the picture are zeros, and count
+///   hidden[o]  = a sum over params, then context; an activation, where there is one
 ///   ...          further dense layers likewise; the last has 2 * num_channels outputs: scales, then means
 ///   index  = of the scale in the table (quantize_kernels.hpp), NaN the last one
 ///   symbol = round_half_even(latent - mean), and latent_hat = float(symbol) + mean
-/// where a sum takes its inputs in that order, 64 at a time (kChain), and anew at each row of taps and
-/// between params and context: total = bias; for each 64, or what is left of them, chain = 0, then for each
-/// input chain = fma(weight, input, chain), then total = total + chain. Every operation is rounded once to
-/// float32, and the activation is x > 0 ? x : x * slope. Sums are never split otherwise: so encoder, decoder,
-/// kernel sets, any number of threads, batches and either order of positions give the same floats, NaN for
-/// NaN.
+/// A sum adds up in the order that the network was given for its layer (context_sums.hpp), by default in ours:
+/// onto the bias, chains of 64 inputs (kChain) or what is left of them, anew at each row of taps and between
+/// params and context. Each operation is rounded once to float32, and the activation is
+/// x > 0 ? x : x * slope. Nothing is ever split otherwise: so encoder, decoder, kernel sets, any number of
+/// threads, batches and either order of positions give the same floats, NaN for NaN.
 ///
 /// Each item of a batch is a rans64 stream of its own: positions in their order, channels innermost.
 #pragma once
@@ -46,34 +45,82 @@ struct ConvolutionView {
   std::size_t num_channels, num_outputs, kernel;
 };
 
+/// Inputs of one chain. In chains of 64 the sums of mbt2018 are off by a third of what one chain over all
+/// inputs makes of them, and by as little as those of other programs.
+constexpr std::size_t kChain = 64;
+
 /// The weights as the kernels read them: copied, and shared by threads.
 class ContextNetwork {
  public:
   /// Requires: at least one layer; the first takes num_params + the convolution's outputs, each other one
-  /// what the one before it gives, and the last gives 2 * num_channels. All sizes are positive.
-  ContextNetwork(const ConvolutionView& convolution, const std::vector<DenseView>& layers);
+  /// what the one before it gives, and the last gives 2 * num_channels. All sizes are positive. `sums`: empty, or
+  /// for the convolution and each layer orders without a fault, every output in one of them.
+  ContextNetwork(const ConvolutionView& convolution, const std::vector<DenseView>& layers,
+                 std::vector<std::vector<OutputSums>> sums = {});
 
-  struct Layer {
+  /// What can be summed before, or has to be behind, the last inputs.
+  struct Part {
+    SumPart sums;
     std::vector<float> memory;
-    DenseLayer dense;
-    std::size_t num_outputs;
-    bool activates;
-    float slope;
-    /// Floats that one position's outputs take.
-    std::size_t width() const { return dense.num_vectors * kDenseLanes; }
+    PackedWeights packed;
+    Program program;  // of the convolution: none, it depends on the width
+  };
+  /// Outputs that add up alike.
+  struct Block {
+    Part early, late;
+    std::size_t num_kept = 0;  // slots between the parts
+    std::uint32_t result = 0;  // the late part's slot
+    std::size_t width = 0;     // floats in a slot, and in the outputs, padded
+    std::size_t first_kept = 0, first_output = 0;  // where they stand among those of the layer
+  };
+  struct Layer {
+    std::vector<Block> blocks;
+    std::size_t kept = 0, width = 0;    // floats of all blocks
+    std::vector<std::uint32_t> places;  // of the outputs in that width
+    bool activates = false;
+    float slope = 0.0f;
   };
 
   std::size_t num_channels() const { return num_channels_; }
-  std::size_t num_params() const { return layers_[0].dense.num_inputs - context_.num_outputs; }
+  std::size_t num_params() const { return param_places_.size(); }
   std::size_t pad() const { return pad_; }
   const Layer& context() const { return context_; }
   const std::vector<Layer>& layers() const { return layers_; }
+  /// Where the first layer's early parts find params. Late ones find the context's outputs, and behind them, if
+  /// any of them reads params, these again.
+  const std::vector<std::uint32_t>& param_places() const { return param_places_; }
+  bool late_params() const { return late_params_; }
+  /// Floats of scratch that one thread needs.
+  std::size_t scratch() const { return scratch_; }
 
  private:
-  std::size_t num_channels_, pad_;
+  std::size_t num_channels_, pad_, scratch_ = 0;
+  std::vector<std::uint32_t> param_places_;
+  bool late_params_ = false;
   Layer context_;
   std::vector<Layer> layers_;
 };
+
+/// The program of a part whose inputs lie at `offset_of(input)`.
+template <class Offset>
+Program program_of(const SumPart& sums, const Offset& offset_of) {
+  Program program;
+  const std::uint32_t* input = sums.inputs.data();
+  for (const SumOp& op : sums.ops) {
+    const std::size_t first = program.segments.size();
+    for (std::uint32_t i = 0; i < op.count; ++i, ++input) {
+      const std::size_t offset = offset_of(*input);
+      if (program.segments.size() > first &&
+          program.segments.back().offset + program.segments.back().count == offset)
+        ++program.segments.back().count;
+      else
+        program.segments.push_back({offset, 1});
+    }
+    program.ops.push_back({op.source, op.target, static_cast<std::uint32_t>(program.segments.size() - first),
+                           op.fused, op.adds});
+  }
+  return program;
+}
 
 /// The order of a stream's positions. The network may see them in any other that keeps what each waits for.
 enum class ContextOrder {
@@ -81,21 +128,29 @@ enum class ContextOrder {
   kWavefront,  // by w + (pad + 1) * h, then by h: a decoder takes all of one sum at once
 };
 
-/// What encoding and decoding have in common. Arrays are [num_items, channels, height, width].
-struct ContextTask {
+/// What the network works on. Arrays are [num_items, channels, height, width].
+struct ContextPlace {
   const ContextNetwork& network;
   std::size_t num_items, height, width;  // positive
   const float* params;
+  ContextOrder order;
+  float* latent_hat;  // null: nobody asks for it
+};
+
+struct ContextTask : ContextPlace {
   const ScaleSearch& search;  // of no more scales than `table` has tables
   const CdfTable& table;
-  ContextOrder order;
-  float* latent_hat;
 };
 
 struct ContextBackend {
   const ContextKernels& context;
   const QuantizeKernels& quantize;
 };
+
+/// The scales, then the means, [num_items, 2 * num_channels, height, width], that the network gives where
+/// `latent` is what was decoded.
+void context_predict(const ContextPlace& place, const ContextKernels& kernels, const float* latent,
+                     float* distributions, std::size_t num_threads);
 
 /// `streams`: num_items of them, fresh. Fails at a latent that no symbol can stand for, with its element.
 Result context_encode(const ContextTask& task, const ContextBackend& backend, const float* latent,

@@ -13,62 +13,63 @@ namespace scalecodec {
 
 namespace {
 
-/// Registers of outputs, from output `first` of the tile on.
-template <int kRegisters, int kPositions>
-inline __attribute__((always_inline)) void add(const Tile& tile, std::size_t first) {
+/// One segment onto the sums of registers from output `first` of the tile on; moves `weights` past it.
+template <bool kFused, int kRegisters, int kPositions>
+inline __attribute__((always_inline)) void take(__m256 (&sums)[kPositions][kRegisters], const Tile& tile,
+                                                const Segment& segment, const float*& weights) {
   const float* inputs[kPositions];
-  float* outputs[kPositions];
 #pragma GCC unroll 8
-  for (int p = 0; p < kPositions; ++p) {
-    inputs[p] = tile.inputs[p];
-    outputs[p] = tile.outputs[p] + tile.first_output + first;
-    if (tile.start)
-      for (int r = 0; r < kRegisters; ++r)
-        _mm256_storeu_ps(outputs[p] + 8 * r, _mm256_loadu_ps(tile.start + first + 8 * r));
+  for (int p = 0; p < kPositions; ++p) inputs[p] = tile.inputs[p] + segment.offset;
+  const std::size_t stride = tile.stride, count = segment.count;
+  for (std::size_t i = 0; i < count; ++i, weights += stride) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPositions; ++p) {
+      const __m256 input = _mm256_broadcast_ss(inputs[p] + i);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRegisters; ++r) {
+        const __m256 weight = _mm256_loadu_ps(weights + 8 * r);
+        sums[p][r] = kFused ? _mm256_fmadd_ps(weight, input, sums[p][r])
+                            : _mm256_add_ps(sums[p][r], _mm256_mul_ps(weight, input));
+      }
+    }
   }
+}
+
+template <int kRegisters, int kPositions>
+inline __attribute__((always_inline)) void run_registers(const Tile& tile, std::size_t first) {
   const float* weights = tile.weights + first;
-  const std::size_t stride = tile.stride, num_inputs = tile.num_inputs;
-  for (std::size_t i = 0; i < num_inputs;) {
+  const Segment* segment = tile.program->segments.data();
+  for (const TileOp& op : tile.program->ops) {
     __m256 sums[kPositions][kRegisters];
 #pragma GCC unroll 8
     for (int p = 0; p < kPositions; ++p) {
+      const float* source = tile.source(op, static_cast<std::size_t>(p));
 #pragma GCC unroll 8
-      for (int r = 0; r < kRegisters; ++r) sums[p][r] = _mm256_setzero_ps();
+      for (int r = 0; r < kRegisters; ++r)
+        sums[p][r] = source ? _mm256_loadu_ps(source + first + 8 * r) : _mm256_setzero_ps();
     }
-    const std::size_t end = num_inputs - i < kChain ? num_inputs : i + kChain;
-    for (; i < end; ++i, weights += stride) {
-#pragma GCC unroll 8
-      for (int p = 0; p < kPositions; ++p) {
-        const __m256 input = _mm256_broadcast_ss(inputs[p] + i);
-#pragma GCC unroll 8
-        for (int r = 0; r < kRegisters; ++r)
-          sums[p][r] = _mm256_fmadd_ps(_mm256_loadu_ps(weights + 8 * r), input, sums[p][r]);
-      }
-    }
+    const Segment* end = segment + op.num_segments;
+    if (op.fused)
+      for (; segment != end; ++segment) take<true>(sums, tile, *segment, weights);
+    else
+      for (; segment != end; ++segment) take<false>(sums, tile, *segment, weights);
 #pragma GCC unroll 8
     for (int p = 0; p < kPositions; ++p) {
+      float* target = tile.slot(op.target, static_cast<std::size_t>(p)) + first;
 #pragma GCC unroll 8
-      for (int r = 0; r < kRegisters; ++r) {
-        float* out = outputs[p] + 8 * r;
-        _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), sums[p][r]));
-      }
+      for (int r = 0; r < kRegisters; ++r)
+        _mm256_storeu_ps(target + 8 * r,
+                         op.adds ? _mm256_add_ps(_mm256_loadu_ps(target + 8 * r), sums[p][r]) : sums[p][r]);
     }
   }
-  if (!tile.activates) return;
-  const __m256 slope = _mm256_set1_ps(tile.slope);
-  for (int p = 0; p < kPositions; ++p)
-    for (int r = 0; r < kRegisters; ++r) {
-      const __m256 x = _mm256_loadu_ps(outputs[p] + 8 * r);
-      const __m256 positive = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ);
-      _mm256_storeu_ps(outputs[p] + 8 * r, _mm256_blendv_ps(_mm256_mul_ps(x, slope), x, positive));
-    }
 }
 
 template <int kVectors, int kPositions>
 void run(const Tile& tile) {
   constexpr int kAll = 2 * kVectors;
   constexpr int kAtOnce = kPositions == 1 ? kAll : kPositions <= 3 && kAll % 4 == 0 ? 4 : 2;
-  for (int r = 0; r < kAll; r += kAtOnce) add<kAtOnce, kPositions>(tile, 8 * static_cast<std::size_t>(r));
+  for (int r = 0; r < kAll; r += kAtOnce)
+    run_registers<kAtOnce, kPositions>(tile, 8 * static_cast<std::size_t>(r));
 }
 
 }  // namespace

@@ -12,60 +12,62 @@ namespace scalecodec {
 
 namespace {
 
+/// One segment onto the sums; moves `weights` and `ahead` past it.
+template <bool kFused, int kVectors, int kPositions>
+inline __attribute__((always_inline)) void take(__m512 (&sums)[kPositions][kVectors], const Tile& tile,
+                                                const Segment& segment, const float*& weights,
+                                                const float*& ahead) {
+  const float* inputs[kPositions];
+#pragma GCC unroll 8
+  for (int p = 0; p < kPositions; ++p) inputs[p] = tile.inputs[p] + segment.offset;
+  const std::size_t stride = tile.stride, count = segment.count;
+  for (std::size_t i = 0; i < count; ++i, weights += stride) {
+    if constexpr (kPositions > 1) {  // alone, a position is faster than memory: nothing to hide
+      _mm_prefetch(ahead, _MM_HINT_T1);
+      _mm_prefetch(ahead + 16, _MM_HINT_T1);
+      ahead += kAhead;
+    }
+    __m512 row[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) row[v] = _mm512_loadu_ps(weights + 16 * v);
+#pragma GCC unroll 8
+    for (int p = 0; p < kPositions; ++p) {
+      const __m512 input = _mm512_set1_ps(inputs[p][i]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v)
+        sums[p][v] = kFused ? _mm512_fmadd_ps(row[v], input, sums[p][v])
+                            : _mm512_add_ps(sums[p][v], _mm512_mul_ps(row[v], input));
+    }
+  }
+}
+
 template <int kVectors, int kPositions>
 void run(const Tile& tile) {
-  const float* inputs[kPositions];
-  float* outputs[kPositions];
-#pragma GCC unroll 8
-  for (int p = 0; p < kPositions; ++p) {
-    inputs[p] = tile.inputs[p];
-    outputs[p] = tile.outputs[p] + tile.first_output;
-    if (tile.start)
-      for (int v = 0; v < kVectors; ++v)
-        _mm512_storeu_ps(outputs[p] + 16 * v, _mm512_loadu_ps(tile.start + 16 * v));
-  }
   const float *weights = tile.weights, *ahead = tile.ahead;
-  const std::size_t stride = tile.stride, num_inputs = tile.num_inputs;
-  for (std::size_t i = 0; i < num_inputs;) {
+  const Segment* segment = tile.program->segments.data();
+  for (const TileOp& op : tile.program->ops) {
     __m512 sums[kPositions][kVectors];
 #pragma GCC unroll 8
     for (int p = 0; p < kPositions; ++p) {
+      const float* source = tile.source(op, static_cast<std::size_t>(p));
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_ps();
+      for (int v = 0; v < kVectors; ++v)
+        sums[p][v] = source ? _mm512_loadu_ps(source + 16 * v) : _mm512_setzero_ps();
     }
-    const std::size_t end = num_inputs - i < kChain ? num_inputs : i + kChain;
-    for (; i < end; ++i, weights += stride) {
-      if constexpr (kPositions > 1) {  // alone, a position is faster than memory: nothing to hide
-        _mm_prefetch(ahead + kAhead * i, _MM_HINT_T1);
-        _mm_prefetch(ahead + kAhead * i + 16, _MM_HINT_T1);
-      }
-      __m512 row[kVectors];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) row[v] = _mm512_loadu_ps(weights + 16 * v);
-#pragma GCC unroll 8
-      for (int p = 0; p < kPositions; ++p) {
-        const __m512 input = _mm512_set1_ps(inputs[p][i]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_fmadd_ps(row[v], input, sums[p][v]);
-      }
-    }
+    const Segment* end = segment + op.num_segments;
+    if (op.fused)
+      for (; segment != end; ++segment) take<true>(sums, tile, *segment, weights, ahead);
+    else
+      for (; segment != end; ++segment) take<false>(sums, tile, *segment, weights, ahead);
 #pragma GCC unroll 8
     for (int p = 0; p < kPositions; ++p) {
+      float* target = tile.slot(op.target, static_cast<std::size_t>(p));
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        float* out = outputs[p] + 16 * v;
-        _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), sums[p][v]));
-      }
+      for (int v = 0; v < kVectors; ++v)
+        _mm512_storeu_ps(target + 16 * v, op.adds ? _mm512_add_ps(_mm512_loadu_ps(target + 16 * v), sums[p][v])
+                                                  : sums[p][v]);
     }
   }
-  if (!tile.activates) return;
-  const __m512 slope = _mm512_set1_ps(tile.slope);
-  for (int p = 0; p < kPositions; ++p)
-    for (int v = 0; v < kVectors; ++v) {
-      const __m512 x = _mm512_loadu_ps(outputs[p] + 16 * v);
-      const __mmask16 slopes = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NGT_UQ);
-      _mm512_storeu_ps(outputs[p] + 16 * v, _mm512_mask_mul_ps(x, slopes, x, slope));
-    }
 }
 
 }  // namespace

@@ -71,6 +71,14 @@ class ContextNetwork:
         weight: NDArray[np.float32],
         bias: NDArray[np.float32],
         layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], float | None]],
+        sums: Sequence[Sequence[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]],
+    ) -> None: ...
+    def predict(
+        self,
+        latent: NDArray[np.float32],
+        params: NDArray[np.float32],
+        distributions: NDArray[np.float32],
+        threads: int,
     ) -> None: ...
     def encode(
         self,

@@ -20,6 +20,7 @@ from . import _core
 from .arrays import as_bytes, as_floats
 from .cdf import CdfTable
 from .quantize import check_scales, check_threads
+from .sums import SumOrder
 
 __all__ = ["ContextNetwork"]
 
@@ -88,6 +89,9 @@ class ContextNetwork:
         context; the last gives 2 * num_channels outputs: scales, then means.
     num_params : int
         Channels of params, which come first among the first layer's inputs.
+    sums : sequence of sequences of SumOrder, or None
+        For the convolution (inputs by taps, then channels) and each layer the orders in which its outputs add up; by
+        default our own, which is the same everywhere.
 
     Raises
     ------
@@ -105,6 +109,7 @@ class ContextNetwork:
         bias: Tensor | None,
         layers: Sequence[tuple[Tensor, Tensor | None, float | None]],
         num_params: int,
+        sums: Sequence[Sequence[SumOrder]] | None = None,
     ) -> None:
         masked = _masked(weight)
         num_context, self.num_channels = masked.shape[:2]
@@ -124,7 +129,33 @@ class ContextNetwork:
             as_floats(masked),
             as_floats(_bias(bias, "bias", num_context)),
             [(as_floats(matrix), as_floats(offsets), slope) for matrix, offsets, slope in prepared],
+            [[(order.outputs, order.inputs, order.steps) for order in orders] for orders in sums or ()],
         )
+
+    def predict(self, y_hat: Tensor, params: Tensor, *, threads: int = 1) -> tuple[Tensor, Tensor]:
+        """What the networks say of every position, given the latents before it.
+
+        Parameters
+        ----------
+        y_hat : float32 tensor [B, num_channels, H, W], not empty
+        params : float32 tensor [B, num_params, H, W]
+        threads : how many may work at once, 1 to 256
+
+        Returns
+        -------
+        scales, means : float32 tensors of the shape of ``y_hat``, views of one new tensor
+
+        Raises
+        ------
+        ValueError, TypeError
+            Arguments do not fit.
+        """
+        latent, context = _floats(y_hat, "y_hat", 4), _floats(params, "params", 4)
+        check_threads(threads)
+        distributions = torch.empty((len(latent), 2 * self.num_channels, *latent.shape[2:]))
+        self._core.predict(as_floats(latent), as_floats(context), distributions.numpy(), threads)
+        scales, means = distributions.chunk(2, 1)
+        return scales, means
 
     def encode(
         self,

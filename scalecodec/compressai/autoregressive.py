@@ -1,8 +1,10 @@
 """CompressAI's autoregressive models and codecs, their loop over positions compiled.
 
-Our float32 sums and torch's differ in their last bits, which at about one latent in a million chooses another table or
-symbol. Our own strings never see that, since one loop writes and reads them. A string that stock CompressAI wrote may:
-then the end check of its stream fails, and it is decoded once more with torch's arithmetic, as stock would.
+A float32 sum depends on its order, and one bit of one sum now and then chooses another table or symbol. Strings of
+CompressAI's kind are therefore made in the order of torch's own sums, as it is found on this machine (torch_sums.py):
+the same bytes. Where it cannot be found, torch's own loop encodes. A string that came from another machine or program
+may still be of other floats: then the end check of its stream fails, and it is decoded once more by torch's own loop.
+Marked strings are summed in an order of ours, which is the same everywhere.
 """
 
 from __future__ import annotations
@@ -13,13 +15,12 @@ from types import FunctionType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from compressai.latent_codecs import RasterScanLatentCodec
 from compressai.models.google import JointAutoregressiveHierarchicalPriors
 from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
 from torch import Tensor
 
-from scalecodec import rans64
+from scalecodec.context import ContextNetwork
 from scalecodec.entropy_models.coding import PreparedTable
 from scalecodec.errors import BitstreamError
 
@@ -27,6 +28,7 @@ from . import ans
 from .accelerated import Accelerated, method_of
 from .context_networks import PackedNetwork, misfit
 from .lane_strings import mark, refuse_marked, unmark
+from .stock_loop import decode_as_stock, encode_as_stock
 
 
 def on_our_coder(function: Any) -> Any:
@@ -54,7 +56,7 @@ class _Loop(Accelerated):
     _scalecodec_network: PackedNetwork
     _scalecodec_table: PreparedTable
     _scalecodec_methods = ("compress", "decompress")
-    _scalecodec_text = "its loop over positions compiled: about one symbol in a million differs from stock's"
+    _scalecodec_text = "its loop over positions compiled"
 
     @staticmethod
     def _scalecodec_misfit(module: Any) -> str:
@@ -84,20 +86,27 @@ def _arguments(codec: Any, params: Tensor) -> tuple[Any, ...]:
     return params, scale_table, conditional.lower_bound_scale.bound, table
 
 
+def _network(codec: Any) -> tuple[ContextNetwork, bool]:
+    like_torch = codec._scalecodec_settings.stream_name == "compressai"
+    return codec._scalecodec_network.of(codec.context_prediction, codec.entropy_parameters, like_torch)
+
+
 def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]:
-    network = codec._scalecodec_network.of(codec.context_prediction, codec.entropy_parameters)
-    settings, arguments = codec._scalecodec_settings, _arguments(codec, params)
+    (network, is_torchs), settings, arguments = _network(codec), codec._scalecodec_settings, _arguments(codec, params)
     if len(y) == 0:
         return [], torch.empty_like(y)
-    if settings.stream_name == "compressai":
+    if settings.stream_name == "lanes":
+        strings, y_hat = network.encode(y, *arguments, threads=settings.threads, order="wavefront")
+        return [mark(string) for string in strings], y_hat
+    if is_torchs:
         return network.encode(y, *arguments, threads=settings.threads)
-    strings, y_hat = network.encode(y, *arguments, threads=settings.threads, order="wavefront")
-    return [mark(string) for string in strings], y_hat
+    text = "torch sums here in an order that could not be found: its own loop encodes, for the sake of the same bytes"
+    warnings.warn(text, stacklevel=3)
+    return encode_as_stock(codec, y, params, arguments[-1])
 
 
 def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
-    network = codec._scalecodec_network.of(codec.context_prediction, codec.entropy_parameters)
-    settings, arguments = codec._scalecodec_settings, _arguments(codec, params)
+    (network, _), settings, arguments = _network(codec), codec._scalecodec_settings, _arguments(codec, params)
     if len(params) == len(strings) == 0:
         return params.new_empty(0, network.num_channels, *params.shape[2:])
     if settings.stream_name == "lanes":
@@ -107,37 +116,13 @@ def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
     try:
         return network.decode(strings, *arguments, threads=settings.threads)
     except BitstreamError as error:
-        y_hat = _decode_as_stock(codec, strings, params, error)
-    text = "a string did not decode with the compiled loop, as a stock one may not: torch's arithmetic was used"
-    warnings.warn(text, stacklevel=3)
-    return y_hat
-
-
-@torch.no_grad()
-def _decode_as_stock(codec: Any, strings: Sequence[bytes], params: Tensor, error: BitstreamError) -> Tensor:
+        first = error
     try:
-        return torch.cat([_decode_item(codec, string, params[i : i + 1]) for i, string in enumerate(strings)])
+        y_hat = decode_as_stock(codec, strings, params, arguments[-1])
     except BitstreamError:
-        raise error from None
-
-
-def _decode_item(codec: Any, string: bytes, params: Tensor) -> Tensor:
-    """CompressAI's own loop, operation by operation, but for the conversions to lists."""
-    conditional, context = codec.gaussian_conditional, codec.context_prediction
-    table, decoder = codec._scalecodec_table.of(conditional), rans64.Decoder(string)
-    kernel, pad = context.kernel_size[0], context.kernel_size[0] // 2
-    weight = context.weight * context.mask
-    height, width = params.shape[2:]
-    y_hat = torch.zeros((1, context.in_channels, height + 2 * pad, width + 2 * pad))
-    for h in range(height):
-        for w in range(width):
-            ctx = F.conv2d(y_hat[:, :, h : h + kernel, w : w + kernel], weight, bias=context.bias)
-            both = codec.entropy_parameters(torch.cat((params[:, :, h : h + 1, w : w + 1], ctx), dim=1))
-            scales, means = both.squeeze(3).squeeze(2).chunk(2, 1)
-            symbols = decoder.decode(conditional.build_indexes(scales), table)
-            y_hat[:, :, h + pad, w + pad] = torch.from_numpy(symbols).type_as(means) + means
-    decoder.finish()
-    return F.pad(y_hat, (-pad, -pad, -pad, -pad))
+        raise first from None
+    warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=3)
+    return y_hat
 
 
 class FastJoint(_Loop, JointAutoregressiveHierarchicalPriors):

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from scalecodec._core import crc32c
 from scalecodec.arrays import as_floats
 from scalecodec.context import ContextNetwork
+from scalecodec.sums import SumOrder
 
 from .accelerated import method_of
 from .entropy import FastConditional
+from .torch_sums import agrees, orders_of
 
 # What the loop does by itself; models with methods of their own for it are left alone.
 _STOCK_STEPS = {
@@ -76,23 +78,38 @@ class PackedNetwork:
 
     def __init__(self) -> None:
         self._made_of: tuple[Any, ...] = ()
-        self._network: ContextNetwork | None = None
+        self._network: tuple[ContextNetwork, bool] | None = None
 
     def __reduce__(self) -> tuple[type[PackedNetwork], tuple[()]]:
         return PackedNetwork, ()
 
-    def of(self, context_prediction: Any, entropy_parameters: Any) -> ContextNetwork:
-        """For the present weights, which must be float32 on the CPU."""
+    def of(self, context_prediction: Any, entropy_parameters: Any, like_torch: bool) -> tuple[ContextNetwork, bool]:
+        """For the present weights, which must be float32 on the CPU; and whether it gives torch's very floats.
+
+        It does where ``like_torch`` asks for it and torch's order of sums could be found; else the order is our own.
+        """
         weights = [*context_prediction.parameters(), *entropy_parameters.parameters()]
         slopes = [_SLOPES[type(layer)](layer) for layer in entropy_parameters if type(layer) in _SLOPES]
-        made_of = (*slopes, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
+        arithmetic = (like_torch, torch.get_num_threads(), torch.backends.mkldnn.enabled) if like_torch else ()
+        made_of = (*arithmetic, *slopes, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
         if self._network is None or made_of != self._made_of:
-            self._network = _pack(context_prediction, entropy_parameters)
+            found = _pack_like_torch(context_prediction, entropy_parameters) if like_torch else None
+            self._network = (found, True) if found else (_pack(context_prediction, entropy_parameters), False)
             self._made_of = made_of
         return self._network
 
 
-def _pack(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork:
+def _pack_like_torch(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork | None:
+    orders = orders_of(context_prediction, entropy_parameters)
+    if orders is None:
+        return None
+    network = _pack(context_prediction, entropy_parameters, orders)
+    return network if agrees(network, context_prediction, entropy_parameters) else None
+
+
+def _pack(
+    context_prediction: Any, entropy_parameters: Any, orders: list[list[SumOrder]] | None = None
+) -> ContextNetwork:
     layers: list[tuple[Tensor, Tensor | None, float | None]] = []
     for layer in entropy_parameters:
         if isinstance(layer, nn.Conv2d):
@@ -100,4 +117,4 @@ def _pack(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork:
         else:
             layers[-1] = (*layers[-1][:2], _SLOPES[type(layer)](layer))
     num_params = layers[0][0].shape[1] - context_prediction.out_channels
-    return ContextNetwork(context_prediction.weight.detach(), context_prediction.bias, layers, num_params)
+    return ContextNetwork(context_prediction.weight.detach(), context_prediction.bias, layers, num_params, orders)

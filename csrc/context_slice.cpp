@@ -1,0 +1,63 @@
+/// A part of a layer over panels of outputs and tiles of positions, by any kernel set.
+#include <algorithm>
+
+#include "context_kernels.hpp"
+
+namespace scalecodec {
+
+namespace {
+
+void finish_tile(const Tile& tile, const Finish& finish, std::size_t from, std::size_t num_positions,
+                 std::size_t num_outputs) {
+  for (std::size_t p = 0; p < num_positions; ++p) {
+    const float* sums = tile.slot(finish.result, p);
+    float* outputs = finish.outputs[from + p] + tile.first_output;
+    if (!finish.activates) {
+      std::copy_n(sums, num_outputs, outputs);
+      continue;
+    }
+    for (std::size_t i = 0; i < num_outputs; ++i)
+      outputs[i] = sums[i] > 0.0f ? sums[i] : sums[i] * finish.slope;
+  }
+}
+
+}  // namespace
+
+void run_slice(const ContextKernels& kernels, const DenseSlice& slice, const Finish* finish,
+               std::size_t first, std::size_t last, std::size_t count) {
+  if (count == 0) return;
+  const PackedWeights& packed = *slice.packed;
+  const auto stride_of = [&](std::size_t panel) {
+    return kDenseLanes * std::min(kPanelVectors, packed.num_vectors - panel * kPanelVectors);
+  };
+  const auto weights_of = [&](std::size_t panel) {
+    return packed.weights + kPanel * panel * packed.num_inputs;
+  };
+  const std::size_t num_tiles = (count + kTilePositions - 1) / kTilePositions;
+  for (std::size_t end; first < last; first = end) {
+    const std::size_t panel = first / kPanelVectors;
+    end = std::min(last, (panel + 1) * kPanelVectors);
+    Tile tile{};
+    tile.weights = weights_of(panel) + first % kPanelVectors * kDenseLanes;
+    tile.stride = stride_of(panel);
+    tile.bias = packed.bias + first * kDenseLanes;
+    tile.program = slice.program;
+    tile.kept_stride = packed.num_vectors * kDenseLanes;
+    tile.num_kept = slice.num_kept;
+    tile.first_output = first * kDenseLanes;
+    tile.scratch = slice.scratch;
+    // The first tile waits for its weights, the others have them in L2: time to fetch those of the next
+    // panel.
+    const float* next = end < last ? weights_of(panel + 1) : tile.weights;
+    for (std::size_t i = 0; i < num_tiles; ++i) {  // as even as they can be
+      const std::size_t from = count * i / num_tiles, to = count * (i + 1) / num_tiles;
+      tile.inputs = slice.inputs + from;
+      tile.kept = slice.kept + from;
+      tile.ahead = next + (i == 0 ? 0 : packed.num_inputs * kAhead);
+      kernels.tiles[end - first - 1][to - from - 1](tile);
+      if (finish) finish_tile(tile, *finish, from, to - from, (end - first) * kDenseLanes);
+    }
+  }
+}
+
+}  // namespace scalecodec

@@ -1,0 +1,89 @@
+"""The order of torch's sums where CompressAI's autoregressive loops call it: one position, one layer at a time.
+
+That order is oneDNN's and the BLAS's affair; it depends on processor, version, sizes, alignment and threads. It is
+measured once for each, and what was measured is tried on a model's own weights before its strings depend on it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scalecodec.context import ContextNetwork
+from scalecodec.sums import SumOrder, measure_orders
+
+_LINE = 64  # bytes: alignments further apart are all the same to a kernel
+_TRIED = (1, 3, 5)  # batch, height, width of what an order is tried on
+
+_measured: dict[tuple[Any, ...], list[SumOrder] | None] = {}
+_lock = threading.Lock()
+
+
+def orders_of(context_prediction: Any, entropy_parameters: Any) -> list[list[SumOrder]] | None:
+    """The orders in which both networks add up at one position; None where they cannot be found."""
+    convs = [layer for layer in entropy_parameters if isinstance(layer, nn.Conv2d)]
+    kernel, channels = context_prediction.kernel_size[0], context_prediction.in_channels
+    # CompressAI multiplies the mask in, into new memory.
+    found = [_orders(context_prediction.out_channels, channels, kernel, 0)]
+    found += [_orders(conv.out_channels, conv.in_channels, 1, conv.weight.data_ptr() % _LINE) for conv in convs]
+    known = [orders for orders in found if orders is not None]
+    return known if len(known) == len(found) else None
+
+
+def _orders(num_outputs: int, num_channels: int, kernel: int, alignment: int) -> list[SumOrder] | None:
+    layer = partial(_convolve, kernel, num_channels, alignment)
+    num_inputs = num_channels * max(1, kernel * kernel // 2)
+    key = (num_outputs, num_channels, kernel, alignment, torch.get_num_threads(), torch.backends.mkldnn.enabled)
+    with _lock:
+        if key not in _measured:
+            try:
+                _measured[key] = measure_orders(layer, num_inputs, num_outputs)
+            except ValueError:
+                _measured[key] = None
+        return _measured[key]
+
+
+def _convolve(kernel: int, num_channels: int, alignment: int, weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
+    """One position of a convolution, called as CompressAI calls it; inputs by taps before the centre, then channels."""
+    num_taps = kernel * kernel
+    before = max(1, num_taps // 2)
+    full = _aligned(alignment, (len(weight), num_channels, num_taps))
+    full[:, :, :before] = weight.view(-1, before, num_channels).transpose(1, 2)
+    at = torch.zeros(1, num_channels, num_taps)
+    at[0, :, :before] = inputs.view(before, num_channels).T
+    square = (kernel, kernel)
+    return F.conv2d(at.view(1, num_channels, *square), full.view(-1, num_channels, *square), bias)[0, :, 0, 0]
+
+
+def _aligned(offset: int, shape: Sequence[int]) -> Tensor:
+    """Zeros at an address of that many bytes over a multiple of a cache line."""
+    size = int(torch.Size(shape).numel())
+    memory = torch.zeros(size + 2 * _LINE // 4)
+    first = (offset - memory.data_ptr()) % _LINE // 4
+    return memory[first : first + size].view(*shape)
+
+
+@torch.no_grad()
+def agrees(network: ContextNetwork, context_prediction: Any, entropy_parameters: Any) -> bool:
+    """Whether ``network`` gives torch's very floats, on latents of several sizes."""
+    pad, noise = context_prediction.kernel_size[0] // 2, torch.Generator().manual_seed(0)
+    batch, height, width = _TRIED
+    y_hat = torch.randn(batch, network.num_channels, height, width, generator=noise) * torch.tensor(3.0)
+    params = torch.randn(batch, network.num_params, height, width, generator=noise)
+    weight = context_prediction.weight * context_prediction.mask
+    padded = F.pad(y_hat, (pad, pad, pad, pad))
+    both = torch.cat(network.predict(y_hat, params), dim=1)
+    for h in range(height):
+        for w in range(width):
+            crop = padded[:, :, h : h + 2 * pad + 1, w : w + 2 * pad + 1]
+            context = F.conv2d(crop, weight, bias=context_prediction.bias)
+            stock = entropy_parameters(torch.cat((params[:, :, h : h + 1, w : w + 1], context), dim=1))
+            if not torch.equal(stock[:, :, 0, 0], both[:, :, h, w]):
+                return False
+    return True

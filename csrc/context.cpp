@@ -112,7 +112,8 @@ std::vector<std::vector<OutputSums>> own_sums(const ConvolutionView& convolution
   const std::size_t pad = convolution.kernel / 2;
   std::vector<std::size_t> rows(pad, convolution.kernel * convolution.num_channels);
   rows.push_back(pad * convolution.num_channels);
-  std::vector<std::vector<OutputSums>> sums{{{count_up(convolution.num_outputs), chained_order(rows, kChain)}}};
+  std::vector<std::vector<OutputSums>> sums{
+      {{count_up(convolution.num_outputs), chained_order(rows, kChain)}}};
   for (const DenseView& view : layers) {
     std::vector<std::size_t> stretches{view.num_inputs};
     if (sums.size() == 1) stretches = {view.num_inputs - convolution.num_outputs, convolution.num_outputs};

@@ -1,18 +1,19 @@
 /// Autoregressive context models, compiled: the coding loop of mbt2018, cheng2020 and their kin.
 ///
 /// DEFINITION. At each position (h, w) of latents [num_channels, height, width]:
-///   context[o] = a sum over the taps of a k x k kernel (k odd, pad = (k - 1) / 2) that lie before its centre in
-///                raster order, and over the channels inside of a tap, of what is already decoded there: inputs
-///                in that order; taps outside of the picture are zeros, and count
+///   context[o] = a sum over the taps of a k x k kernel (k odd, pad = (k - 1) / 2) that lie before its centre
+///   in
+///                raster order, and over the channels inside of a tap, of what is already decoded there:
+///                inputs in that order; taps outside of the picture are zeros, and count
 ///   hidden[o]  = a sum over params, then context; an activation, where there is one
 ///   ...          further dense layers likewise; the last has 2 * num_channels outputs: scales, then means
 ///   index  = of the scale in the table (quantize_kernels.hpp), NaN the last one
 ///   symbol = round_half_even(latent - mean), and latent_hat = float(symbol) + mean
-/// A sum adds up in the order that the network was given for its layer (context_sums.hpp), by default in ours:
-/// onto the bias, chains of 64 inputs (kChain) or what is left of them, anew at each row of taps and between
-/// params and context. Each operation is rounded once to float32, and the activation is
-/// x > 0 ? x : x * slope. Nothing is ever split otherwise: so encoder, decoder, kernel sets, any number of
-/// threads, batches and either order of positions give the same floats, NaN for NaN.
+/// A sum adds up in the order that the network was given for its layer (context_sums.hpp), by default in
+/// ours: onto the bias, chains of 64 inputs (kChain) or what is left of them, anew at each row of taps and
+/// between params and context. Each operation is rounded once to float32, and the activation is x > 0 ? x : x
+/// * slope. Nothing is ever split otherwise: so encoder, decoder, kernel sets, any number of threads, batches
+/// and either order of positions give the same floats, NaN for NaN.
 ///
 /// Each item of a batch is a rans64 stream of its own: positions in their order, channels innermost.
 #pragma once
@@ -53,8 +54,8 @@ constexpr std::size_t kChain = 64;
 class ContextNetwork {
  public:
   /// Requires: at least one layer; the first takes num_params + the convolution's outputs, each other one
-  /// what the one before it gives, and the last gives 2 * num_channels. All sizes are positive. `sums`: empty, or
-  /// for the convolution and each layer orders without a fault, every output in one of them.
+  /// what the one before it gives, and the last gives 2 * num_channels. All sizes are positive. `sums`:
+  /// empty, or for the convolution and each layer orders without a fault, every output in one of them.
   ContextNetwork(const ConvolutionView& convolution, const std::vector<DenseView>& layers,
                  std::vector<std::vector<OutputSums>> sums = {});
 
@@ -68,9 +69,9 @@ class ContextNetwork {
   /// Outputs that add up alike.
   struct Block {
     Part early, late;
-    std::size_t num_kept = 0;  // slots between the parts
-    std::uint32_t result = 0;  // the late part's slot
-    std::size_t width = 0;     // floats in a slot, and in the outputs, padded
+    std::size_t num_kept = 0;                      // slots between the parts
+    std::uint32_t result = 0;                      // the late part's slot
+    std::size_t width = 0;                         // floats in a slot, and in the outputs, padded
     std::size_t first_kept = 0, first_output = 0;  // where they stand among those of the layer
   };
   struct Layer {
@@ -86,8 +87,8 @@ class ContextNetwork {
   std::size_t pad() const { return pad_; }
   const Layer& context() const { return context_; }
   const std::vector<Layer>& layers() const { return layers_; }
-  /// Where the first layer's early parts find params. Late ones find the context's outputs, and behind them, if
-  /// any of them reads params, these again.
+  /// Where the first layer's early parts find params. Late ones find the context's outputs, and behind them,
+  /// if any of them reads params, these again.
   const std::vector<std::uint32_t>& param_places() const { return param_places_; }
   bool late_params() const { return late_params_; }
   /// Floats of scratch that one thread needs.

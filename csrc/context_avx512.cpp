@@ -64,8 +64,8 @@ void run(const Tile& tile) {
       float* target = tile.slot(op.target, static_cast<std::size_t>(p));
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v)
-        _mm512_storeu_ps(target + 16 * v, op.adds ? _mm512_add_ps(_mm512_loadu_ps(target + 16 * v), sums[p][v])
-                                                  : sums[p][v]);
+        _mm512_storeu_ps(target + 16 * v,
+                         op.adds ? _mm512_add_ps(_mm512_loadu_ps(target + 16 * v), sums[p][v]) : sums[p][v]);
     }
   }
 }

@@ -111,19 +111,21 @@ void ContextWalk::prepare(Team& team, const Group& group, const std::size_t* slo
     float* kept[kGroup];
     for (std::size_t p = 0; p < group.count; ++p) {
       const Position& at = group.positions[p];
-      inputs[p] = params_.data() + ((at.item * place_.height + at.row) * place_.width + at.column) * num_params;
+      inputs[p] =
+          params_.data() + ((at.item * place_.height + at.row) * place_.width + at.column) * num_params;
       kept[p] = hidden_.data() + slots[p] * first.kept;
     }
     for (const ContextNetwork::Block& block : first.blocks)
-      run_part(block, block.early, block.early.program, inputs, kept, nullptr, group.count, member, num_members);
+      run_part(block, block.early, block.early.program, inputs, kept, nullptr, group.count, member,
+               num_members);
     for (std::size_t p = 0; p < group.count; ++p) {
       const Position& at = group.positions[p];
       inputs[p] = latent_at(at, at.row, at.column);
       kept[p] = context_.data() + slots[p] * context.kept;
     }
     for (std::size_t b = 0; b < context.blocks.size(); ++b)
-      run_part(context.blocks[b], context.blocks[b].early, above_[b], inputs, kept, nullptr, group.count, member,
-               num_members);
+      run_part(context.blocks[b], context.blocks[b].early, above_[b], inputs, kept, nullptr, group.count,
+               member, num_members);
   });
 }
 
@@ -151,8 +153,8 @@ void ContextWalk::finish(Team& team, Group& group, const std::size_t* slots) {
     team.share([&](std::size_t member, std::size_t num_members) {
       for (std::size_t b = 0; b < layer.blocks.size(); ++b) {
         const ContextNetwork::Block& block = layer.blocks[b];
-        run_part(block, block.late, i == 0 ? left_[b] : block.late.program, inputs, kept, &finish, group.count,
-                 member, num_members);
+        run_part(block, block.late, i == 0 ? left_[b] : block.late.program, inputs, kept, &finish,
+                 group.count, member, num_members);
       }
     });
     for (std::size_t p = 0; p < group.count; ++p) inputs[p] = outputs[p];

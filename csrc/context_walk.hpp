@@ -35,15 +35,16 @@ class ContextCoder {
   virtual Result settle(const Group& group) = 0;
 };
 
-/// `to` [num_places, num_channels] from `from` [num_channels, num_places], for channels [first, last): channel
-/// c goes to `channel_places[c]`, or to c where that is null.
+/// `to` [num_places, num_channels] from `from` [num_channels, num_places], for channels [first, last):
+/// channel c goes to `channel_places[c]`, or to c where that is null.
 void to_channels_last(const float* from, std::size_t num_places, std::size_t num_channels, std::size_t first,
                       std::size_t last, const std::uint32_t* channel_places, float* to);
 
 /// The buffers of one call, and the network over them.
 class ContextWalk {
  public:
-  ContextWalk(const ContextPlace& place, const ContextKernels& kernels, bool by_rows, std::size_t num_threads);
+  ContextWalk(const ContextPlace& place, const ContextKernels& kernels, bool by_rows,
+              std::size_t num_threads);
 
   /// Settle all positions. By rows if the decoder has to, else by wavefronts.
   Result run(Team& team, ContextCoder& coder);
@@ -71,13 +72,17 @@ class ContextWalk {
   const ContextNetwork& network_;
   const bool by_rows_;
   const std::size_t pad_, padded_width_, padded_size_;  // of an item's latents, in positions
-  std::vector<float> params_;   // [item, row, column, param_places of channel]
-  std::vector<float> latents_;  // [item, row, column, channel], between `pad` columns of zeros and under as many rows
-  std::vector<Program> above_, left_;    // by blocks of the convolution: the rows above, and the taps to the left
-  std::vector<float> context_, hidden_;  // kept slots of the convolution and the first layer, a position's together
-  std::vector<std::vector<float>> outputs_;  // of the convolution and each layer: one place a position of a group
-  std::vector<float> distributions_;         // likewise
-  std::vector<float> scratch_;               // by threads
+  std::vector<float> params_;                           // [item, row, column, param_places of channel]
+  std::vector<float>
+      latents_;  // [item, row, column, channel], between `pad` columns of zeros and under as many rows
+  std::vector<Program> above_,
+      left_;  // by blocks of the convolution: the rows above, and the taps to the left
+  std::vector<float> context_,
+      hidden_;  // kept slots of the convolution and the first layer, a position's together
+  std::vector<std::vector<float>>
+      outputs_;                       // of the convolution and each layer: one place a position of a group
+  std::vector<float> distributions_;  // likewise
+  std::vector<float> scratch_;        // by threads
 };
 
 }  // namespace scalecodec

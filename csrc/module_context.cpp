@@ -94,14 +94,15 @@ std::shared_ptr<ContextNetwork> make_network(const Float32Array& weight, const F
   }
   require(!views.empty() && views.back().num_outputs == 2 * convolution.num_channels,
           "the last layer must give 2 * num_channels outputs");
-  require(sums.empty() || sums.size() == 1 + views.size(), "there must be sums for the context and each layer");
+  require(sums.empty() || sums.size() == 1 + views.size(),
+          "there must be sums for the context and each layer");
   std::vector<std::vector<OutputSums>> all;
   for (const std::vector<SumArrays>& arrays : sums) {
     const std::size_t layer = all.size();
-    all.push_back(layer == 0 ? make_sums(arrays, convolution.kernel * convolution.kernel / 2 *
-                                                     convolution.num_channels,
-                                         convolution.num_outputs)
-                             : make_sums(arrays, views[layer - 1].num_inputs, views[layer - 1].num_outputs));
+    all.push_back(
+        layer == 0 ? make_sums(arrays, convolution.kernel * convolution.kernel / 2 * convolution.num_channels,
+                               convolution.num_outputs)
+                   : make_sums(arrays, views[layer - 1].num_inputs, views[layer - 1].num_outputs));
   }
   py::gil_scoped_release release;
   return std::make_shared<ContextNetwork>(convolution, views, std::move(all));
@@ -191,8 +192,9 @@ void predict(const ContextNetwork& network, const Float32Array& latent, const Fl
   for (const py::ssize_t axis : {0, 2, 3})
     require(params.shape(axis) == latent.shape(axis) && distributions.shape(axis) == latent.shape(axis),
             "latents and params must have one batch and size");
-  const ContextPlace place{network, extent(latent, 0), extent(latent, 2), extent(latent, 3), params.data(),
-                           ContextOrder::kRaster, nullptr};
+  const ContextPlace place{
+      network, extent(latent, 0), extent(latent, 2), extent(latent, 3), params.data(), ContextOrder::kRaster,
+      nullptr};
   float* to = distributions.mutable_data();
   py::gil_scoped_release release;
   context_predict(place, *active_kernels().context, latent.data(), to, threads);
@@ -202,8 +204,7 @@ void predict(const ContextNetwork& network, const Float32Array& latent, const Fl
 
 void bind_context(py::module_& module) {
   py::class_<ContextNetwork, std::shared_ptr<ContextNetwork>>(module, "ContextNetwork")
-      .def(py::init(&make_network), py::arg("weight"), py::arg("bias"), py::arg("layers"),
-           py::arg("sums"))
+      .def(py::init(&make_network), py::arg("weight"), py::arg("bias"), py::arg("layers"), py::arg("sums"))
       .def("predict", &predict, py::arg("latent"), py::arg("params"), py::arg("distributions"),
            py::arg("threads"))
       .def("encode", &encode, py::arg("latent"), py::arg("params"), py::arg("scale_table"),

@@ -44,6 +44,10 @@ class SumOrder:
     inputs: NDArray[np.int32]
     steps: NDArray[np.int32]
 
+    def __post_init__(self) -> None:
+        for name in ("outputs", "inputs", "steps"):
+            object.__setattr__(self, name, np.require(getattr(self, name), np.int32, "C"))
+
 
 # A leaf, or what is added up from the left: the first two with each other, the next to their sum, and so on.
 _Node = int | list[Any]
@@ -63,10 +67,9 @@ class _Prober:
         if self.pairs_left < 0:
             raise ValueError("the order of sums is too unlike a few chains to be measured")
         survivors = self._ask(pairs, 1.0, _LARGE, 1.0)
-        sizes = [self.num_terms - int(value) for value in survivors]
-        if any(value != self.num_terms - size for value, size in zip(survivors, sizes, strict=True)):
+        if not all(value.is_integer() for value in survivors):  # nor NaN, nor infinite
             raise ValueError("the outputs are no sums of their products")
-        return sizes
+        return [self.num_terms - int(value) for value in survivors]
 
     def fused(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
         """Which of each pair is multiplied and added at once, onto a sum with the other: 1 the first, -1 the second."""
@@ -215,6 +218,6 @@ def measure_orders(layer: Layer, num_inputs: int, num_outputs: int) -> list[SumO
         tree = _tree(prober, list(range(num_inputs + 1)))
         writer = _Writer(_products(prober, tree), num_inputs)
         writer.write(tree)
-        steps = np.array(writer.steps, np.int32).reshape(-1, 4)
-        orders.append(SumOrder(outputs.numpy().astype(np.int32), np.array(writer.inputs, np.int32), steps))
+        steps = np.array(writer.steps).reshape(-1, 4)
+        orders.append(SumOrder(outputs.numpy(), np.array(writer.inputs), steps))
     return orders

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .comparing import same
 from .latents import Aim, Drawn, Site, channel_scales, draw
 
 # name -> the arguments of a small one; zoo sizes are in ZOO
@@ -67,8 +66,6 @@ NOT_BUILT = {
 }
 NAMES = sorted(SMALL) + sorted(UNREGISTERED)
 PIXEL_LOOPS = ("mbt2018", "mbt2018-vbr", "cheng2020-anchor", "cheng2020-attn", "raster-scan")
-# Whose loops we compile: strings are the same, but y_hat is summed in another order than torch's.
-COMPILED_LOOPS = tuple(name for name in PIXEL_LOOPS if name != "mbt2018-vbr")
 SLOW = (*PIXEL_LOOPS, "elic2022-chandelier", "elic2022-official")
 # Stock's raster-scan codec mixes up the strings of a batch; video is slow.
 BATCH = {"raster-scan": 1, "ssf2020": 1, "bmshj2018-factorized": 3}
@@ -83,10 +80,6 @@ class Host:
     options: dict[str, Any]
     drawn: dict[str, Drawn]
     zoo: bool
-
-    def same(self, one, other) -> bool:
-        """Whether two of this host's results are equal, but for the last bits of pictures where a loop is compiled."""
-        return same(one, other, 1e-5 if self.name in COMPILED_LOOPS else 0.0)
 
     def compress(self, model: nn.Module | None = None, **options: Any) -> dict[str, Any]:
         """By stock or by `model`; a dict for video too, where CompressAI gives a pair."""

@@ -31,11 +31,11 @@ def test_state_dict_goes_both_ways(case):
         return
     fresh = host.fresh()
     assert not fresh.load_state_dict(copy.deepcopy(state), strict=True).missing_keys
-    assert host.same(host.compress(fresh), case.coded)
+    assert same(host.compress(fresh), case.coded)
     fresh = host.fresh()
     accelerate(fresh)
     fresh.load_state_dict(copy.deepcopy(wanted), strict=True)
-    assert host.same(host.compress(fresh), case.coded)
+    assert same(host.compress(fresh), case.coded)
 
 
 def test_tables_follow_update_and_load(case):
@@ -49,10 +49,10 @@ def test_tables_follow_update_and_load(case):
         assert host.make_tables(changed, force=True)
     wanted = host.compress(stock)
     assert not same(wanted["strings"], case.coded["strings"])
-    assert host.same(host.compress(model), wanted)
+    assert same(host.compress(model), wanted)
     model.load_state_dict(copy.deepcopy(host.model.state_dict()))  # into the same tensors
-    assert host.same(host.compress(model), case.coded)
-    assert host.same(host.decompress(case.coded, model), case.decoded)
+    assert same(host.compress(model), case.coded)
+    assert same(host.decompress(case.coded, model), case.decoded)
 
 
 def test_tables_follow_a_load_in_inference_mode(compressai):
@@ -79,7 +79,7 @@ def test_scale_tables_of_another_length(case):
     for changed in (model, stock):
         host.make_tables(changed, scale_table=torch.exp(torch.linspace(-2, 3, 20)), force=True)
     coded = host.compress(stock)
-    assert host.same(host.compress(model), coded)
+    assert same(host.compress(model), coded)
     assert not same(coded["strings"], case.coded["strings"])
 
 
@@ -91,8 +91,8 @@ def test_copies_code_on_their_own(case):
     report.undo()
     shake(model)
     host.make_tables(model, force=True)
-    assert host.same(host.compress(copied), case.coded)
-    assert host.same(host.decompress(case.coded, copied), case.decoded)
+    assert same(host.compress(copied), case.coded)
+    assert same(host.decompress(case.coded, copied), case.decoded)
 
 
 def test_pickles_as_far_as_stock_does(case):
@@ -106,7 +106,7 @@ def test_pickles_as_far_as_stock_does(case):
     file = io.BytesIO()
     pickle.dump(model, file)
     file.seek(0)
-    assert case.host.same(case.host.compress(pickle.load(file)), case.coded)
+    assert same(case.host.compress(pickle.load(file)), case.coded)
 
 
 def run_forward(host, model, training):
@@ -138,7 +138,7 @@ def test_dtype_and_mode_follow(case):
     host, model, stock = case.host, case.copy(), case.copy()
     accelerate(model)
     host.compress(model)
-    assert host.same(host.compress(model.train()), case.coded)
+    assert same(host.compress(model.train()), case.coded)
     model.eval()
     if host.name in NO_FLOAT64 or host.name == "ssf2020":  # video: slow
         return
@@ -146,11 +146,11 @@ def test_dtype_and_mode_follow(case):
     try:
         host.x = convert(x, torch.float64)
         coded = host.compress(stock.double())
-        assert host.same(host.compress(model.double()), coded)
-        assert host.same(host.decompress(coded, model), host.decompress(coded, stock))
+        assert same(host.compress(model.double()), coded)
+        assert same(host.decompress(coded, model), host.decompress(coded, stock))
     finally:
         host.x = x
-    assert host.same(host.compress(model.float()), case.coded)
+    assert same(host.compress(model.float()), case.coded)
 
 
 def convert(x, dtype):

@@ -13,7 +13,7 @@ import pytest
 from scalecodec.errors import BitstreamError, ScalecodecError
 
 from . import hosts
-from .comparing import CODERS
+from .comparing import CODERS, same
 
 CLASSES = ("RansEncoder", "BufferedRansEncoder", "RansDecoder")
 TABLE = [[0, 20000, 50000, 65535, 65536]], [5], [-1]
@@ -113,12 +113,12 @@ def test_models_of_before_and_after(drop_in, name):
     after = hosts.build(name, batch=1, size=(64, 64))
     copied = copy.deepcopy(before.model)
     for model in (before.model, after.model, copied):
-        assert before.same(before.compress(model), coded)
-        assert before.same(before.decompress(coded, model), decoded)
+        assert same(before.compress(model), coded)
+        assert same(before.decompress(coded, model), decoded)
     drop_in.unpatch()
     for model in (before.model, after.model, copied):
-        assert before.same(before.compress(model), coded)
-        assert before.same(before.decompress(coded, model), decoded)
+        assert same(before.compress(model), coded)
+        assert same(before.decompress(coded, model), decoded)
 
 
 @pytest.mark.parametrize("version", ["1.2.9.dev0", "2.0.0"])

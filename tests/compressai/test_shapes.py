@@ -22,7 +22,7 @@ def test_a_picture_that_is_no_multiple_of_the_strides(compressai, stream):
     accelerate(model, stream=stream)
     ours = host.compress(model)
     assert same(ours["strings"], coded["strings"]) == (stream == "compressai")
-    assert host.same(host.decompress(ours, model), host.decompress(coded))
+    assert same(host.decompress(ours, model), host.decompress(coded), 0.0 if stream == "compressai" else 1e-5)
 
 
 @pytest.mark.parametrize("name", ["mbt2018", "raster-scan", "cheng2020-anchor-checkerboard"])

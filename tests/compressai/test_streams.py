@@ -17,16 +17,16 @@ VBR = [name for name in hosts.NAMES if "vbr" in name]
 
 def test_streams_and_pictures_are_stocks(case, stock_calls):
     host = case.host
-    assert host.same(host.compress(), case.coded)
+    assert same(host.compress(), case.coded)
     assert stock_calls
     model = case.copy()
     accelerate(model)
     stock_calls.clear()
     coded = host.compress(model)
-    assert host.same(coded, case.coded)
-    assert host.same(host.decompress(case.coded, model), case.decoded)
+    assert same(coded, case.coded)
+    assert same(host.decompress(case.coded, model), case.decoded)
     assert not stock_calls
-    assert host.same(host.decompress(coded), case.decoded)
+    assert same(host.decompress(coded), case.decoded)
 
 
 def test_lanes_round_trip_and_no_decoder_takes_the_other_stream(case, stock_calls):
@@ -35,8 +35,10 @@ def test_lanes_round_trip_and_no_decoder_takes_the_other_stream(case, stock_call
     coded = host.compress(model)
     assert all(type(string) is bytes for string in hosts.strings_of(coded["strings"]))
     assert not same(coded["strings"], case.coded["strings"])
-    assert host.same({**coded, "strings": 0}, {**case.coded, "strings": 0})
-    assert host.same(host.decompress(coded, model), case.decoded)
+    # Loops that we compile add up in an order of our own here.
+    rounding = 1e-5 if host.name in hosts.PIXEL_LOOPS else 0.0
+    assert same({**coded, "strings": 0}, {**case.coded, "strings": 0}, rounding)
+    assert same(host.decompress(coded, model), case.decoded, rounding)
     with pytest.raises(BitstreamError):
         host.decompress(case.coded, model)
     other = case.copy()
@@ -58,7 +60,7 @@ def test_undo_leaves_nothing_behind(case, stock_calls):
         raise KeyError
     assert contents(model) == before
     assert not stock_calls
-    assert host.same(host.compress(model), case.coded)
+    assert same(host.compress(model), case.coded)
     assert stock_calls
 
 
@@ -69,8 +71,8 @@ def test_every_rate_of_a_variable_rate_model(compressai, name, rate):
     model = copy.deepcopy(host.model)
     accelerate(model)
     coded = host.compress(**rate)
-    assert host.same(host.compress(model, **rate), coded)
-    assert host.same(host.decompress(coded, model, **rate), host.decompress(coded, **rate))
+    assert same(host.compress(model, **rate), coded)
+    assert same(host.decompress(coded, model, **rate), host.decompress(coded, **rate))
 
 
 # Pixels of z: one, three; of a factorized model's y: one, forty-eight.
@@ -86,8 +88,8 @@ def test_other_batches_and_sizes(compressai, name, batch, size):
     model = copy.deepcopy(host.model)
     accelerate(model, threads=2)
     coded = host.compress()
-    assert host.same(host.compress(model), coded)
-    assert host.same(host.decompress(coded, model), host.decompress(coded))
+    assert same(host.compress(model), coded)
+    assert same(host.decompress(coded, model), host.decompress(coded))
 
 
 def test_mixture_of_gaussians(compressai):

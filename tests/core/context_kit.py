@@ -11,6 +11,8 @@ import scalecodec as sc
 from scalecodec.cdf import default_scale_table
 from scalecodec.context import ContextNetwork
 
+from .sums_kit import fma
+
 SCALES = torch.as_tensor(default_scale_table(), dtype=torch.float32)
 BOUND = 0.11
 
@@ -55,26 +57,6 @@ class Model:
 
 def gaussian_table():
     return sc.CdfTable.gaussian(SCALES)
-
-
-def fma(weights, value, sums):
-    """``weights * value + sums`` rounded once to float32: in float64 the product is exact, and a sum that is rounded
-    to odd (Boldo and Melquiond 2008) may be rounded again.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        return _fma(weights, value, sums)
-
-
-def _fma(weights, value, sums):
-    product = weights.astype(np.float64) * np.float64(value)
-    other = sums.astype(np.float64)
-    total = product + other
-    back = total - product
-    error = (product - (total - back)) + (other - back)
-    inexact = np.isfinite(total) & (error != 0)
-    even = total.view(np.int64) % 2 == 0
-    odd = np.where(inexact & even, np.nextafter(total, np.copysign(np.inf, error)), total)
-    return odd.astype(np.float32)
 
 
 def add(matrix, totals, values):

@@ -1,4 +1,5 @@
 /// Driver, part 5: context networks of every shape, by every kernel set, in blocks of exactly their size.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -44,12 +45,88 @@ struct Sum {
   }
 };
 
+/// Any order of additions: runs onto slots, and slots onto each other.
+SumOrder random_order(Random& random, std::size_t num_inputs) {
+  SumOrder order;
+  for (std::size_t i = 0; i < num_inputs; ++i)
+    order.inputs.insert(order.inputs.begin() + static_cast<std::ptrdiff_t>(random.below(i + 1)),
+                        static_cast<std::uint32_t>(i));
+  if (random.below(3) == 0) std::sort(order.inputs.begin(), order.inputs.end());
+  std::size_t left = num_inputs;
+  bool has_bias = false;
+  std::vector<std::uint32_t> open;
+  std::uint32_t num_slots = 0;
+  const auto run = [&] {
+    const std::size_t count = std::min(left, random.below(random.below(4) ? 5 : 40));
+    left -= count;
+    return static_cast<std::uint32_t>(count);
+  };
+  const auto start = [&] {
+    order.steps.push_back({SumStep::kStart, num_slots, run(), random.below(2) > 0});
+    open.push_back(num_slots++);
+  };
+  start();
+  while (left > 0 || !has_bias || open.size() > 1) {
+    const std::size_t which = random.below(open.size());
+    const std::size_t kind = random.below(left > 0 && open.size() < 20 ? 5 : 3);
+    if (kind == 0 && !has_bias) {
+      order.steps.push_back({SumStep::kBias, open[which], 0, false});
+      has_bias = true;
+    } else if (kind == 1 && open.size() > 1) {
+      const std::size_t other = 1 + random.below(open.size() - 1);  // slot 0 is never taken
+      if (other == which) continue;
+      order.steps.push_back({SumStep::kAdd, open[which], open[other], false});
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(other));
+    } else if (kind == 3) {
+      start();
+    } else {
+      order.steps.push_back({SumStep::kContinue, open[which], run(), random.below(2) > 0});
+    }
+  }
+  return order;
+}
+
+/// For outputs in up to three groups.
+std::vector<OutputSums> random_sums(Random& random, std::size_t num_inputs, std::size_t num_outputs) {
+  std::vector<OutputSums> sums(1 + random.below(std::min<std::size_t>(num_outputs, 3)));
+  for (OutputSums& some : sums) some.order = random_order(random, num_inputs);
+  for (std::size_t o = 0; o < num_outputs; ++o)
+    sums[o < sums.size() ? o : random.below(sums.size())].outputs.push_back(static_cast<std::uint32_t>(o));
+  return sums;
+}
+
+template <class Weight, class Input>
+float sum_of(const SumOrder& order, float bias, const Weight& weight, const Input& input) {
+  std::vector<float> slots(order.steps.size());
+  std::size_t next = 0;
+  for (const SumStep& step : order.steps) {
+    float& slot = slots[step.slot];
+    if (step.kind == SumStep::kBias) slot += bias;
+    if (step.kind == SumStep::kAdd) slot += slots[step.value];
+    if (step.kind != SumStep::kStart && step.kind != SumStep::kContinue) continue;
+    for (std::uint32_t i = 0; i < step.value; ++i, ++next) {
+      const volatile float product = weight(order.inputs[next]) * input(order.inputs[next]);
+      slot =
+          step.fused ? std::fma(weight(order.inputs[next]), input(order.inputs[next]), slot) : slot + product;
+    }
+  }
+  return slots[0];
+}
+
+const SumOrder& order_of(const std::vector<OutputSums>& sums, std::size_t output) {
+  for (const OutputSums& some : sums)
+    for (const std::uint32_t o : some.outputs)
+      if (o == output) return some.order;
+  return sums[0].order;
+}
+
 /// A network, latents and params for it, and how one item's position is computed, from the definition.
 struct Case {
   std::size_t channels, params, context, kernel, items, height, width;
   std::vector<std::size_t> sizes;  // inputs of the first layer, and outputs of each
   std::vector<Exact<float>> weights, biases;
   std::vector<DenseView> layers;
+  std::vector<std::vector<OutputSums>> sums;  // empty: our own
   Exact<float> latent, given;
   std::vector<float> scales;
   ScaleSearch search;
@@ -78,6 +155,13 @@ struct Case {
       layers.push_back({weights.back().data.get(), biases.back().data.get(), sizes[i], sizes[i + 1],
                         random.below(4) > 0, uniform(random)});
     }
+    if (random.below(2)) {
+      sums.push_back(random_sums(random, kernel * kernel / 2 * channels, context));
+      for (const DenseView& layer : layers)
+        sums.push_back(random_sums(random, layer.num_inputs, layer.num_outputs));
+      for (const auto& all : sums)
+        for (const OutputSums& some : all) CHECK(!fault_of(some.order, some.order.inputs.size()));
+    }
     for (std::size_t i = 0; i < 1 + random.below(tables.num_tables); ++i)
       scales.push_back(0.05f * static_cast<float>(1 + i));
     CHECK(prepare(scales.data(), scales.size(), 0.11f, search).ok());
@@ -86,49 +170,62 @@ struct Case {
   ConvolutionView convolution() const {
     return {weights[0].data.get(), biases[0].data.get(), channels, context, kernel};
   }
-  ContextNetwork network() const { return ContextNetwork(convolution(), layers); }
+  ContextNetwork network() const { return ContextNetwork(convolution(), layers, sums); }
   ContextTask task(const ContextNetwork& network, ContextOrder order, Exact<float>& latent_hat) const {
-    return {network,
-            items,
-            height,
-            width,
-            given.data.get(),
+    return {{network, items, height, width, given.data.get(), order, latent_hat.data.get()},
             search,
-            tables.prepared,
-            order,
-            latent_hat.data.get()};
+            tables.prepared};
+  }
+
+  float latent_at(const Exact<float>& decoded, std::size_t item, std::size_t c, std::size_t row,
+                  std::size_t column) const {
+    const std::size_t pad = kernel / 2;
+    const bool inside = row >= pad && column >= pad && column < width + pad;
+    return inside ? decoded.data[((item * channels + c) * height + row - pad) * width + column - pad] : 0.0f;
+  }
+
+  float context_sum(const Exact<float>& decoded, std::size_t item, std::size_t h, std::size_t w,
+                    std::size_t o) const {
+    const auto weight = [&](std::size_t i) {
+      return weights[0].data[(o * channels + i % channels) * kernel * kernel + i / channels];
+    };
+    const auto input = [&](std::size_t i) {
+      const std::size_t tap = i / channels;
+      return latent_at(decoded, item, i % channels, h + tap / kernel, w + tap % kernel);
+    };
+    if (!sums.empty()) return sum_of(order_of(sums[0], o), biases[0].data[o], weight, input);
+    Sum sum{biases[0].data[o]};
+    for (std::size_t i = 0; i < kernel * kernel / 2 * channels; ++i) {
+      if (i % (kernel * channels) == 0) sum.close();
+      sum.add(weight(i), input(i));
+    }
+    return sum.close();
+  }
+
+  float dense_sum(std::size_t which, const std::vector<float>& values, std::size_t o) const {
+    const DenseView& layer = layers[which];
+    const auto weight = [&](std::size_t i) { return layer.weight[o * layer.num_inputs + i]; };
+    const auto input = [&](std::size_t i) { return values[i]; };
+    if (!sums.empty()) return sum_of(order_of(sums[which + 1], o), layer.bias[o], weight, input);
+    Sum sum{layer.bias[o]};
+    for (std::size_t i = 0; i < layer.num_inputs; ++i) {
+      if (which == 0 && i == params) sum.close();
+      sum.add(weight(i), input(i));
+    }
+    return sum.close();
   }
 
   /// Scales and means at one position, given what was decoded before it.
   std::vector<float> slow(const Exact<float>& decoded, std::size_t item, std::size_t h, std::size_t w) const {
-    const std::size_t pad = kernel / 2;
     std::vector<float> values(params + context);
     for (std::size_t i = 0; i < params; ++i)
       values[i] = given.data[((item * params + i) * height + h) * width + w];
-    for (std::size_t o = 0; o < context; ++o) {
-      Sum sum{biases[0].data[o]};
-      for (std::size_t tap = 0; tap < kernel * kernel / 2; ++tap) {
-        if (tap % kernel == 0) sum.close();
-        for (std::size_t c = 0; c < channels; ++c) {
-          const std::size_t row = h + tap / kernel, column = w + tap % kernel;
-          const bool inside = row >= pad && column >= pad && column < width + pad;
-          const float value =
-              inside ? decoded.data[((item * channels + c) * height + row - pad) * width + column - pad] : 0;
-          sum.add(weights[0].data[(o * channels + c) * kernel * kernel + tap], value);
-        }
-      }
-      values[params + o] = sum.close();
-    }
-    for (const DenseView& layer : layers) {
-      std::vector<float> outputs(layer.num_outputs);
-      for (std::size_t o = 0; o < layer.num_outputs; ++o) {
-        Sum sum{layer.bias[o]};
-        for (std::size_t i = 0; i < layer.num_inputs; ++i) {
-          if (&layer == &layers[0] && i == params) sum.close();
-          sum.add(layer.weight[o * layer.num_inputs + i], values[i]);
-        }
-        const float total = sum.close();
-        outputs[o] = layer.activates && !(total > 0) ? total * layer.slope : total;
+    for (std::size_t o = 0; o < context; ++o) values[params + o] = context_sum(decoded, item, h, w, o);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      std::vector<float> outputs(layers[i].num_outputs);
+      for (std::size_t o = 0; o < outputs.size(); ++o) {
+        const float total = dense_sum(i, values, o);
+        outputs[o] = layers[i].activates && !(total > 0) ? total * layers[i].slope : total;
       }
       values = outputs;
     }
@@ -226,6 +323,71 @@ void check_case(Random& random, std::size_t items, std::size_t height, std::size
   }
 }
 
+/// What was predicted for given latents is what the definition says, in every kernel set.
+void check_prediction(Random& random) {
+  const Case at(random, 1 + random.below(3), 1 + random.below(4), 1 + random.below(9));
+  const ContextNetwork network = at.network();
+  const std::size_t num_places = at.height * at.width;
+  for (const std::string& name : available_backends()) {
+    CHECK(force_backend(name));
+    Exact<float> distributions(2 * at.latent.size);
+    const ContextPlace place{
+        network, at.items, at.height, at.width, at.given.data.get(), ContextOrder::kRaster, nullptr};
+    context_predict(place, *active_kernels().context, at.latent.data.get(), distributions.data.get(),
+                    1 + random.below(3));
+    std::size_t wrong = 0;
+    for (std::size_t item = 0; item < at.items; ++item)
+      for (std::size_t i = 0; i < num_places; ++i) {
+        const std::vector<float> values = at.slow(at.latent, item, i / at.width, i % at.width);
+        for (std::size_t c = 0; c < values.size(); ++c)
+          wrong += distributions.data[(item * values.size() + c) * num_places + i] != values[c];
+      }
+    CHECK(wrong == 0);
+  }
+  CHECK(force_backend(""));
+}
+
+/// Orders that are not quite right: refused, or as good as any other.
+void check_bad_orders(Random& random) {
+  for (int i = 0; i < 2000; ++i) {
+    const std::size_t num_inputs = random.below(30);
+    SumOrder order = random_order(random, num_inputs);
+    for (std::size_t changes = random.below(3); changes > 0; --changes) {
+      const std::size_t which = random.below(order.steps.size());
+      SumStep& step = order.steps[which];
+      const auto number = static_cast<std::uint32_t>(random.below(random.below(5) ? 8 : 1u << 31));
+      switch (random.below(6)) {
+        case 0:
+          step.kind = static_cast<SumStep::Kind>(number);
+          break;
+        case 1:
+          step.slot = number;
+          break;
+        case 2:
+          step.value = number;
+          break;
+        case 3:
+          order.steps.erase(order.steps.begin() + static_cast<std::ptrdiff_t>(which));
+          break;
+        case 4:
+          order.steps.push_back(step);
+          break;
+        default:
+          if (num_inputs > 0) order.inputs[random.below(num_inputs)] = number;
+      }
+      if (order.steps.empty()) break;
+    }
+    if (fault_of(order, num_inputs)) continue;
+    for (const std::size_t num_early : {std::size_t{0}, num_inputs / 2, num_inputs}) {
+      const SumPlan plan = plan_sums(order, num_early);
+      CHECK(plan.early.inputs.size() + plan.late.inputs.size() == num_inputs);
+      for (const SumPart* part : {&plan.early, &plan.late})
+        for (const SumOp& op : part->ops)
+          CHECK(op.target < part->num_slots && (op.source >= SumOp::kBias || op.source < part->num_slots));
+    }
+  }
+}
+
 void check_bad_latent(Random& random) {
   const float bad[] = {std::nanf(""), std::numeric_limits<float>::infinity(), -3e38f, 2147483648.0f};
   for (const float value : bad) {
@@ -314,6 +476,8 @@ void test_context(Random& random) {
                                              {67, 2, 2},
                                              {1, 2, 70}})
     for (int i = 0; i < 3; ++i) check_case(random, items, height, width);
+  for (int i = 0; i < 40; ++i) check_prediction(random);
+  check_bad_orders(random);
   check_bad_latent(random);
   check_no_memory(random);
 }

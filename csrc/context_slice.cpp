@@ -1,5 +1,7 @@
 /// A part of a layer over panels of outputs and tiles of positions, by any kernel set.
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 
 #include "context_kernels.hpp"
 
@@ -7,17 +9,29 @@ namespace scalecodec {
 
 namespace {
 
+/// x > 0 ? x : x * slope, chosen by bits: a branch would be taken at random, and keep this from becoming
+/// vectors.
+void activate(const float* __restrict from, std::size_t count, float slope, float* __restrict to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float x = from[i], product = x * slope;
+    std::uint32_t mine, other;
+    std::memcpy(&mine, &x, sizeof mine);
+    std::memcpy(&other, &product, sizeof other);
+    const std::uint32_t mask = 0u - static_cast<std::uint32_t>(x > 0.0f),
+                        bits = (mine & mask) | (other & ~mask);
+    std::memcpy(&to[i], &bits, sizeof bits);
+  }
+}
+
 void finish_tile(const Tile& tile, const Finish& finish, std::size_t from, std::size_t num_positions,
                  std::size_t num_outputs) {
   for (std::size_t p = 0; p < num_positions; ++p) {
     const float* sums = tile.slot(finish.result, p);
     float* outputs = finish.outputs[from + p] + tile.first_output;
-    if (!finish.activates) {
+    if (finish.activates)
+      activate(sums, num_outputs, finish.slope, outputs);
+    else
       std::copy_n(sums, num_outputs, outputs);
-      continue;
-    }
-    for (std::size_t i = 0; i < num_outputs; ++i)
-      outputs[i] = sums[i] > 0.0f ? sums[i] : sums[i] * finish.slope;
   }
 }
 

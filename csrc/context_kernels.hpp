@@ -93,6 +93,7 @@ struct Finish {
   std::uint32_t result;  // its slot
   bool activates;        // x > 0 ? x : x * slope
   float slope;
+  const float* shift;  // added to it, where nothing activates; null: zeros
   float* const* outputs;
 };
 

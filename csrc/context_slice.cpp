@@ -28,7 +28,10 @@ void finish_tile(const Tile& tile, const Finish& finish, std::size_t from, std::
   for (std::size_t p = 0; p < num_positions; ++p) {
     const float* sums = tile.slot(finish.result, p);
     float* outputs = finish.outputs[from + p] + tile.first_output;
-    if (finish.activates)
+    if (finish.shift)
+      for (std::size_t i = 0; i < num_outputs; ++i)
+        outputs[i] = sums[i] + finish.shift[tile.first_output + i];
+    else if (finish.activates)
       activate(sums, num_outputs, finish.slope, outputs);
     else
       std::copy_n(sums, num_outputs, outputs);

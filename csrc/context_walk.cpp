@@ -36,6 +36,10 @@ ContextWalk::ContextWalk(const ContextPlace& place, const ContextKernels& kernel
     above_.push_back(program_of(block.early.sums, offset_of));
     left_.push_back(program_of(block.late.sums, offset_of));
   }
+  if (place.rate.shift) {
+    shift_.resize(context.width);
+    for (std::size_t o = 0; o < context.places.size(); ++o) shift_[context.places[o]] = place.rate.shift[o];
+  }
   const std::size_t num_slots = by_rows ? place.num_items * place.width : kGroup;
   context_.resize(num_slots * context.kept);
   hidden_.resize(num_slots * first.kept);
@@ -96,7 +100,8 @@ void ContextWalk::run_part(const ContextNetwork::Block& block, const ContextNetw
   Finish own_finish{};
   if (finish) {
     for (std::size_t p = 0; p < count; ++p) outputs[p] = finish->outputs[p] + block.first_output;
-    own_finish = {block.result, finish->activates, finish->slope, outputs};
+    own_finish = {block.result, finish->activates, finish->slope,
+                  finish->shift ? finish->shift + block.first_output : nullptr, outputs};
   }
   float* scratch = scratch_.data() + member * network_.scratch();
   run_slice(kernels_, {&part.packed, &program, inputs, own, block.num_kept, scratch},
@@ -149,7 +154,8 @@ void ContextWalk::finish(Team& team, Group& group, const std::size_t* slots) {
       const std::size_t at_param = (at.item * place_.height + at.row) * place_.width + at.column;
       std::copy_n(params_.data() + at_param * num_params, num_params, outputs[p] + layer.width);
     }
-    const Finish finish{0, layer.activates, layer.slope, outputs};
+    const float* shift = i == 0 && !shift_.empty() ? shift_.data() : nullptr;
+    const Finish finish{0, layer.activates, layer.slope, shift, outputs};
     team.share([&](std::size_t member, std::size_t num_members) {
       for (std::size_t b = 0; b < layer.blocks.size(); ++b) {
         const ContextNetwork::Block& block = layer.blocks[b];

@@ -82,6 +82,7 @@ class ContextWalk {
   std::vector<std::vector<float>>
       outputs_;                       // of the convolution and each layer: one place a position of a group
   std::vector<float> distributions_;  // likewise
+  std::vector<float> shift_;          // of the convolution's outputs; empty: none
   std::vector<float> scratch_;        // by threads
 };
 

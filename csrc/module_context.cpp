@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "backend.hpp"
 #include "context.hpp"
 #include "module.hpp"
+#include "module_sums.hpp"
 #include "quantize.hpp"
 
 namespace py = pybind11;
@@ -26,51 +28,6 @@ using LayerArrays = std::tuple<Float32Array, Float32Array, std::optional<float>>
 
 std::size_t extent(const py::array& array, py::ssize_t axis) {
   return static_cast<std::size_t>(array.shape(axis));
-}
-
-void require(bool good, const char* what) {
-  if (!good) throw py::value_error(what);
-}
-
-using Int32Array = py::array_t<std::int32_t, py::array::c_style>;
-/// Outputs, inputs, and steps [num_steps, 4]: kind, slot, value, whether products are fused.
-using SumArrays = std::tuple<Int32Array, Int32Array, Int32Array>;
-
-std::vector<std::uint32_t> numbers_of(const Int32Array& array) {
-  require(array.ndim() == 1, "numbers of a sum must have one dimension");
-  std::vector<std::uint32_t> numbers;
-  for (py::ssize_t i = 0; i < array.size(); ++i) {
-    require(array.at(i) >= 0, "numbers of a sum must not be negative");
-    numbers.push_back(static_cast<std::uint32_t>(array.at(i)));
-  }
-  return numbers;
-}
-
-/// A layer's sums, looked over.
-std::vector<OutputSums> make_sums(const std::vector<SumArrays>& all, std::size_t num_inputs,
-                                  std::size_t num_outputs) {
-  std::vector<OutputSums> sums;
-  std::vector<bool> seen(num_outputs);
-  std::size_t num_seen = 0;
-  for (const auto& [outputs, inputs, steps] : all) {
-    sums.push_back({numbers_of(outputs), {numbers_of(inputs), {}}});
-    for (const std::uint32_t output : sums.back().outputs) {
-      require(output < num_outputs && !seen[output], "every output must be in one sum");
-      seen[output] = true;
-      ++num_seen;
-    }
-    require(!sums.back().outputs.empty(), "a sum must have outputs");
-    require(steps.ndim() == 2 && steps.shape(1) == 4, "the steps of a sum must be [num_steps, 4]");
-    for (py::ssize_t i = 0; i < steps.shape(0); ++i) {
-      require(steps.at(i, 1) >= 0 && steps.at(i, 2) >= 0, "numbers of a sum must not be negative");
-      sums.back().order.steps.push_back({static_cast<SumStep::Kind>(steps.at(i, 0)),
-                                         static_cast<std::uint32_t>(steps.at(i, 1)),
-                                         static_cast<std::uint32_t>(steps.at(i, 2)), steps.at(i, 3) != 0});
-    }
-    if (const char* fault = fault_of(sums.back().order, num_inputs)) throw py::value_error(fault);
-  }
-  require(num_seen == num_outputs, "every output must be in one sum");
-  return sums;
 }
 
 std::shared_ptr<ContextNetwork> make_network(const Float32Array& weight, const Float32Array& bias,
@@ -108,6 +65,66 @@ std::shared_ptr<ContextNetwork> make_network(const Float32Array& weight, const F
   return std::make_shared<ContextNetwork>(convolution, views, std::move(all));
 }
 
+/// Layers of an offset network: weight [num_outputs, num_inputs], bias, and sums by kinds of channels, or
+/// none.
+using OffsetLayerArrays = std::tuple<Float32Array, Float32Array, std::vector<std::vector<SumArrays>>>;
+
+std::shared_ptr<OffsetNetwork> make_offsets(const std::vector<OffsetLayerArrays>& arrays,
+                                            const Int32Array& kinds) {
+  require(kinds.ndim() == 1 && !arrays.empty(), "there must be layers, and a kind for each channel");
+  std::vector<OffsetNetwork::Layer> layers;
+  std::size_t num_kinds = 1;
+  for (const auto& [weight, bias, sums] : arrays) {
+    require(weight.ndim() == 2 && weight.size() > 0 && bias.ndim() == 1 && bias.shape(0) == weight.shape(0),
+            "a layer must have weight [num_outputs, num_inputs] and bias [num_outputs]");
+    OffsetNetwork::Layer layer{extent(weight, 1), extent(weight, 0), {}, {}, {}};
+    require(layer.num_inputs == (layers.empty() ? 2 : layers.back().num_outputs),
+            "the first layer must take two inputs, each other one what the one before it gives");
+    layer.weight.assign(weight.data(), weight.data() + weight.size());
+    layer.bias.assign(bias.data(), bias.data() + bias.size());
+    for (const std::vector<SumArrays>& all : sums)
+      layer.sums.push_back(make_sums(all, layer.num_inputs, layer.num_outputs));
+    if (layer.sums.empty()) {
+      std::vector<std::uint32_t> outputs(layer.num_outputs);
+      for (std::size_t o = 0; o < outputs.size(); ++o) outputs[o] = static_cast<std::uint32_t>(o);
+      layer.sums.push_back({{outputs, chained_order({layer.num_inputs}, layer.num_inputs)}});
+    }
+    require(layers.empty() || layer.sums.size() == num_kinds, "every layer must have sums of as many kinds");
+    num_kinds = layer.sums.size();
+    layers.push_back(std::move(layer));
+  }
+  require(layers.back().num_outputs == 1, "the last layer must give one output");
+  std::vector<std::uint32_t> of_channels;
+  for (py::ssize_t c = 0; c < kinds.size(); ++c) {
+    require(kinds.at(c) >= 0 && static_cast<std::size_t>(kinds.at(c)) < num_kinds,
+            "kinds must be below the number of kinds");
+    of_channels.push_back(static_cast<std::uint32_t>(kinds.at(c)));
+  }
+  return std::make_shared<OffsetNetwork>(std::move(layers), std::move(of_channels));
+}
+
+Float32Array offsets_of(const OffsetNetwork& network, const Float32Array& scales, float gain) {
+  require(scales.ndim() == 1 && extent(scales, 0) == network.num_channels(), "scales must be [num_channels]");
+  Float32Array offsets(scales.size());
+  std::vector<float> scratch(network.scratch());
+  for (py::ssize_t c = 0; c < scales.size(); ++c)
+    offsets.mutable_at(c) = network.offset(scales.at(c), gain, static_cast<std::size_t>(c), scratch.data());
+  return offsets;
+}
+
+/// Gain, what is added to the context's outputs, and offsets.
+using RateArrays = std::tuple<float, std::optional<Float32Array>, std::shared_ptr<OffsetNetwork>>;
+
+ContextRate make_rate(const RateArrays& arrays, const ContextNetwork& network) {
+  const auto& [gain, shift, offsets] = arrays;
+  require(gain > 0.0f && gain <= std::numeric_limits<float>::max(), "gain must be positive and finite");
+  require(!shift || (shift->ndim() == 1 && extent(*shift, 0) == network.context().places.size()),
+          "shift must be [num_context]");
+  require(!offsets || offsets->num_channels() == network.num_channels(),
+          "offsets must be for num_channels channels");
+  return {gain, shift ? shift->data() : nullptr, offsets.get()};
+}
+
 /// Scales and tables as one call needs them.
 struct Entropy {
   ScaleSearch search;
@@ -121,14 +138,15 @@ struct Entropy {
 };
 
 ContextTask make_task(const ContextNetwork& network, const Float32Array& params, const Entropy& entropy,
-                      bool wavefront, Float32Array& latent_hat) {
+                      bool wavefront, const RateArrays& rate, Float32Array& latent_hat) {
   require(latent_hat.ndim() == 4 && extent(latent_hat, 1) == network.num_channels() && params.ndim() == 4 &&
               extent(params, 1) == network.num_params() && latent_hat.size() > 0,
           "latents must be [B, num_channels, H, W] and params [B, num_params, H, W], none of them empty");
   for (const py::ssize_t axis : {0, 2, 3})
     require(params.shape(axis) == latent_hat.shape(axis), "latents and params must have one batch and size");
   return {{network, extent(latent_hat, 0), extent(latent_hat, 2), extent(latent_hat, 3), params.data(),
-           wavefront ? ContextOrder::kWavefront : ContextOrder::kRaster, latent_hat.mutable_data()},
+           wavefront ? ContextOrder::kWavefront : ContextOrder::kRaster, latent_hat.mutable_data(),
+           make_rate(rate, network)},
           entropy.search,
           entropy.table};
 }
@@ -146,10 +164,10 @@ ContextBackend active_backend() {
 
 std::vector<py::bytes> encode(const ContextNetwork& network, const Float32Array& latent,
                               const Float32Array& params, const Float32Array& scale_table, float bound,
-                              const CdfTable& table, bool wavefront, Float32Array latent_hat,
-                              std::size_t threads) {
+                              const CdfTable& table, bool wavefront, const RateArrays& rate,
+                              Float32Array latent_hat, std::size_t threads) {
   const Entropy entropy(scale_table, bound, table);
-  const ContextTask task = make_task(network, params, entropy, wavefront, latent_hat);
+  const ContextTask task = make_task(network, params, entropy, wavefront, rate, latent_hat);
   require(latent.size() == latent_hat.size(), "latents must have one size");
   std::vector<Rans64Encoder> streams(task.num_items);
   Result result;
@@ -168,9 +186,9 @@ std::vector<py::bytes> encode(const ContextNetwork& network, const Float32Array&
 void decode(const ContextNetwork& network,
             const std::vector<py::array_t<std::uint8_t, py::array::c_style>>& data,
             const Float32Array& params, const Float32Array& scale_table, float bound, const CdfTable& table,
-            bool wavefront, Float32Array latent_hat, std::size_t threads) {
+            bool wavefront, const RateArrays& rate, Float32Array latent_hat, std::size_t threads) {
   const Entropy entropy(scale_table, bound, table);
-  const ContextTask task = make_task(network, params, entropy, wavefront, latent_hat);
+  const ContextTask task = make_task(network, params, entropy, wavefront, rate, latent_hat);
   require(data.size() == task.num_items, "there must be one stream for every item");
   std::vector<Rans64Decoder> streams(task.num_items);
   for (std::size_t i = 0; i < data.size(); ++i)
@@ -184,7 +202,7 @@ void decode(const ContextNetwork& network,
 }
 
 void predict(const ContextNetwork& network, const Float32Array& latent, const Float32Array& params,
-             Float32Array distributions, std::size_t threads) {
+             const RateArrays& rate, Float32Array distributions, std::size_t threads) {
   require(latent.ndim() == 4 && params.ndim() == 4 && distributions.ndim() == 4 && latent.size() > 0 &&
               extent(latent, 1) == network.num_channels() && extent(params, 1) == network.num_params() &&
               extent(distributions, 1) == 2 * network.num_channels(),
@@ -203,16 +221,19 @@ void predict(const ContextNetwork& network, const Float32Array& latent, const Fl
 }  // namespace
 
 void bind_context(py::module_& module) {
+  py::class_<OffsetNetwork, std::shared_ptr<OffsetNetwork>>(module, "OffsetNetwork")
+      .def(py::init(&make_offsets), py::arg("layers"), py::arg("kinds"))
+      .def("offsets", &offsets_of, py::arg("scales"), py::arg("gain"));
   py::class_<ContextNetwork, std::shared_ptr<ContextNetwork>>(module, "ContextNetwork")
       .def(py::init(&make_network), py::arg("weight"), py::arg("bias"), py::arg("layers"), py::arg("sums"))
-      .def("predict", &predict, py::arg("latent"), py::arg("params"), py::arg("distributions"),
-           py::arg("threads"))
+      .def("predict", &predict, py::arg("latent"), py::arg("params"), py::arg("rate"),
+           py::arg("distributions"), py::arg("threads"))
       .def("encode", &encode, py::arg("latent"), py::arg("params"), py::arg("scale_table"),
-           py::arg("scale_bound"), py::arg("table"), py::arg("wavefront"), py::arg("latent_hat"),
-           py::arg("threads"))
+           py::arg("scale_bound"), py::arg("table"), py::arg("wavefront"), py::arg("rate"),
+           py::arg("latent_hat"), py::arg("threads"))
       .def("decode", &decode, py::arg("data"), py::arg("params"), py::arg("scale_table"),
-           py::arg("scale_bound"), py::arg("table"), py::arg("wavefront"), py::arg("latent_hat"),
-           py::arg("threads"));
+           py::arg("scale_bound"), py::arg("table"), py::arg("wavefront"), py::arg("rate"),
+           py::arg("latent_hat"), py::arg("threads"));
 }
 
 }  // namespace scalecodec

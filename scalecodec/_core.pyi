@@ -65,18 +65,30 @@ def dequantize(
     threads: int,
 ) -> None: ...
 
+_Sums = Sequence[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]
+_Rate = tuple[float, NDArray[np.float32] | None, OffsetNetwork | None]
+
+class OffsetNetwork:
+    def __init__(
+        self,
+        layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], Sequence[_Sums]]],
+        kinds: NDArray[np.int32],
+    ) -> None: ...
+    def offsets(self, scales: NDArray[np.float32], gain: float) -> NDArray[np.float32]: ...
+
 class ContextNetwork:
     def __init__(
         self,
         weight: NDArray[np.float32],
         bias: NDArray[np.float32],
         layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32], float | None]],
-        sums: Sequence[Sequence[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]],
+        sums: Sequence[_Sums],
     ) -> None: ...
     def predict(
         self,
         latent: NDArray[np.float32],
         params: NDArray[np.float32],
+        rate: _Rate,
         distributions: NDArray[np.float32],
         threads: int,
     ) -> None: ...
@@ -88,6 +100,7 @@ class ContextNetwork:
         scale_bound: float,
         table: Table,
         wavefront: bool,
+        rate: _Rate,
         latent_hat: NDArray[np.float32],
         threads: int,
     ) -> list[bytes]: ...
@@ -99,6 +112,7 @@ class ContextNetwork:
         scale_bound: float,
         table: Table,
         wavefront: bool,
+        rate: _Rate,
         latent_hat: NDArray[np.float32],
         threads: int,
     ) -> None: ...

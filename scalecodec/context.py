@@ -2,9 +2,8 @@
 at one position after the other (Minnen et al. 2018, arXiv:1809.02736, section 3.1; Cheng et al. 2020, 2001.01568).
 
 Encoder and decoder must see the very same floats, or all behind the first that differs is lost. So the arithmetic is
-fixed, in chains of fused multiply-adds (``csrc/context.hpp`` has the definition): thread counts, batches, kernel sets
-and machines agree bit for bit. With torch's own convolutions they agree but for the last bits, which changes a symbol
-or an index once in about a million; a stream of theirs that has no such place decodes here, and the other way round.
+fixed (``csrc/context.hpp`` has the definition): thread counts, batches, kernel sets and machines agree bit for bit. In
+our own order of sums it is nearly torch's; in torch's order, as ``sums.py`` measures it, it is torch's to the last bit.
 """
 
 from __future__ import annotations
@@ -19,11 +18,13 @@ from torch import Tensor
 from . import _core
 from .arrays import as_bytes, as_floats
 from .cdf import CdfTable
+from .context_rate import ContextRate
 from .quantize import check_scales, check_threads
 from .sums import SumOrder
 
 __all__ = ["ContextNetwork"]
 
+UNIT_RATE = ContextRate()
 _ORDERS = ("raster", "wavefront")
 
 
@@ -132,8 +133,10 @@ class ContextNetwork:
             [[(order.outputs, order.inputs, order.steps) for order in orders] for orders in sums or ()],
         )
 
-    def predict(self, y_hat: Tensor, params: Tensor, *, threads: int = 1) -> tuple[Tensor, Tensor]:
-        """What the networks say of every position, given the latents before it.
+    def predict(
+        self, y_hat: Tensor, params: Tensor, *, threads: int = 1, rate: ContextRate = UNIT_RATE
+    ) -> tuple[Tensor, Tensor]:
+        """What the networks say of every position, given the latents before it; scales are not yet times the gain.
 
         Parameters
         ----------
@@ -153,7 +156,7 @@ class ContextNetwork:
         latent, context = _floats(y_hat, "y_hat", 4), _floats(params, "params", 4)
         check_threads(threads)
         distributions = torch.empty((len(latent), 2 * self.num_channels, *latent.shape[2:]))
-        self._core.predict(as_floats(latent), as_floats(context), distributions.numpy(), threads)
+        self._core.predict(as_floats(latent), as_floats(context), rate.arrays(), distributions.numpy(), threads)
         scales, means = distributions.chunk(2, 1)
         return scales, means
 
@@ -167,6 +170,7 @@ class ContextNetwork:
         *,
         threads: int = 1,
         order: str = "raster",
+        rate: ContextRate = UNIT_RATE,
     ) -> tuple[list[bytes], Tensor]:
         """Quantize latents about their predicted means and code the symbols.
 
@@ -180,6 +184,7 @@ class ContextNetwork:
         threads : how many may work at once, 1 to 256; the result does not depend on it
         order : the order of symbols in a stream, channels innermost. ``"raster"`` is CompressAI's; ``"wavefront"``, by
             ``w + (k + 1) / 2 * h``, lets the decoder take many positions at once
+        rate : of a variable-rate model
 
         Returns
         -------
@@ -204,6 +209,7 @@ class ContextNetwork:
             bound,
             table._core,
             order == "wavefront",
+            rate.arrays(),
             y_hat.numpy(),
             threads,
         )
@@ -219,13 +225,14 @@ class ContextNetwork:
         *,
         threads: int = 1,
         order: str = "raster",
+        rate: ContextRate = UNIT_RATE,
     ) -> Tensor:
         """Inverse of :meth:`encode`: the same ``y_hat``, bit for bit.
 
         Parameters
         ----------
         strings : sequence of B bytes-like streams
-        params, scale_table, scale_bound, table, order : as given to :meth:`encode`
+        params, scale_table, scale_bound, table, order, rate : as given to :meth:`encode`
         threads : how many may work at once, 1 to 256
 
         Returns
@@ -253,6 +260,7 @@ class ContextNetwork:
             bound,
             table._core,
             order == "wavefront",
+            rate.arrays(),
             y_hat.numpy(),
             threads,
         )

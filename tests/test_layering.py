@@ -17,7 +17,20 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"errors"},
     {"_core", "atomic", "figures", "gains", "kernels", "text"},
-    {"arrays", "backends", "batches", "cdf", "context", "integer", "quantize", "rans", "rans64", "streams", "sums"},
+    {
+        "arrays",
+        "backends",
+        "batches",
+        "cdf",
+        "context",
+        "context_rate",
+        "integer",
+        "quantize",
+        "rans",
+        "rans64",
+        "streams",
+        "sums",
+    },
     {"entropy_models", "layers", "speed"},
     {"alpha", "container", "container_header", "features", "models", "tiles"},
     {"codec", "datasets", "eval", "image", "image_depth", "image_formats", "metrics", "png16", "png_filters"}

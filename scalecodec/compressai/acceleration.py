@@ -26,9 +26,8 @@ def accelerate(
     model : any module that holds CompressAI's entropy models, latent codecs or autoregressive models. Its parameters,
         state dict, ``update``, ``load_state_dict``, ``aux_loss`` and what a subclass of yours overrides stay as they
         are; copies of it are fast too.
-    stream : ``"compressai"``: its very bytes, but for an autoregressive loop, of which about one symbol in a million
-        differs, and then stock does not decode that string; ``"lanes"``: our own, faster, and marked: either decoder
-        raises BitstreamError at the other's strings
+    stream : ``"compressai"``: its very bytes; ``"lanes"``: our own, faster, and marked: either decoder raises
+        BitstreamError at the other's strings
     networks : ``"exact"``, or ``"bf16"``: analysis and synthesis (``g_a``, ``g_s``) in channels_last and bfloat16,
         where the processor has it; never the networks that choose tables
     threads : of the coder, 1 to 256; by default as many as torch has
@@ -87,9 +86,9 @@ def accelerated_classes(compressai: ModuleType) -> tuple[Any, ...]:
 
     if not host.is_known(compressai):
         return entropy.ALL
-    from . import autoregressive, latent_codecs, mixture
+    from . import autoregressive, latent_codecs, mixture, variable_rate
 
-    return (*mixture.ALL, *entropy.ALL, *autoregressive.ALL, *latent_codecs.ALL)
+    return (*mixture.ALL, *entropy.ALL, *variable_rate.ALL, *autoregressive.ALL, *latent_codecs.ALL)
 
 
 def _replace(name: str, module: nn.Module, fast: Any, settings: Settings, report: Report) -> None:

@@ -11,31 +11,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from types import FunctionType
 from typing import Any
 
 import torch
 from compressai.latent_codecs import RasterScanLatentCodec
 from compressai.models.google import JointAutoregressiveHierarchicalPriors
-from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
 from torch import Tensor
 
 from scalecodec.context import ContextNetwork
 from scalecodec.entropy_models.coding import PreparedTable
 from scalecodec.errors import BitstreamError
 
-from . import ans
 from .accelerated import Accelerated, method_of
 from .context_networks import PackedNetwork, misfit
 from .lane_strings import mark, refuse_marked, unmark
 from .stock_loop import decode_as_stock, encode_as_stock
-
-
-def on_our_coder(function: Any) -> Any:
-    """A copy of a function of CompressAI's that sees our coder where it says BufferedRansEncoder or RansDecoder."""
-    seen = {**function.__globals__, **{name: getattr(ans, name) for name in ans.__all__}}
-    return FunctionType(function.__code__, seen, function.__name__, function.__defaults__, function.__closure__)
-
 
 # As they stand before any patch; what the loop does not suit goes on with these.
 _STOCK_JOINT = JointAutoregressiveHierarchicalPriors.compress, JointAutoregressiveHierarchicalPriors.decompress
@@ -50,7 +40,7 @@ _STOCK_STEPS = (
 )
 
 
-class _Loop(Accelerated):
+class Loop(Accelerated):
     """What both kinds of host have in common: context_prediction, entropy_parameters and gaussian_conditional."""
 
     _scalecodec_network: PackedNetwork
@@ -73,26 +63,36 @@ def _misfit(codec: Any) -> str:
     return f"it has {' and '.join(own)} of its own" if own else misfit(codec)
 
 
-def _is_compiled(codec: Any) -> bool:
+def on_float32(codec: Any) -> bool:
+    """Whether the loop runs on the CPU, in float32."""
     weight = codec.context_prediction.weight
-    on_cpu = (weight.device.type, weight.dtype) == ("cpu", torch.float32) and not torch.is_autocast_enabled("cpu")
-    return on_cpu and not _misfit(codec)
+    return (weight.device.type, weight.dtype) == ("cpu", torch.float32) and not torch.is_autocast_enabled("cpu")
 
 
-def _arguments(codec: Any, params: Tensor) -> tuple[Any, ...]:
+def _is_compiled(codec: Any) -> bool:
+    return on_float32(codec) and not _misfit(codec)
+
+
+def arguments_of(codec: Any, params: Tensor) -> tuple[Any, ...]:
+    """What :class:`ContextNetwork` codes with, besides latents or strings."""
     conditional = codec.gaussian_conditional
     table = codec._scalecodec_table.of(conditional)
     scale_table = conditional.scale_table.clone()  # one that NumPy has looked into could not be resized any more
     return params, scale_table, conditional.lower_bound_scale.bound, table
 
 
-def _network(codec: Any) -> tuple[ContextNetwork, bool]:
+def network_of(codec: Any) -> tuple[ContextNetwork, bool]:
+    """A codec's networks as its stream needs them, and whether they give torch's very floats."""
     like_torch = codec._scalecodec_settings.stream_name == "compressai"
     return codec._scalecodec_network.of(codec.context_prediction, codec.entropy_parameters, like_torch)
 
 
 def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]:
-    (network, is_torchs), settings, arguments = _network(codec), codec._scalecodec_settings, _arguments(codec, params)
+    (network, is_torchs), settings, arguments = (
+        network_of(codec),
+        codec._scalecodec_settings,
+        arguments_of(codec, params),
+    )
     if len(y) == 0:
         return [], torch.empty_like(y)
     if settings.stream_name == "lanes":
@@ -106,7 +106,7 @@ def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]
 
 
 def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
-    (network, _), settings, arguments = _network(codec), codec._scalecodec_settings, _arguments(codec, params)
+    (network, _), settings, arguments = network_of(codec), codec._scalecodec_settings, arguments_of(codec, params)
     if len(params) == len(strings) == 0:
         return params.new_empty(0, network.num_channels, *params.shape[2:])
     if settings.stream_name == "lanes":
@@ -125,7 +125,7 @@ def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
     return y_hat
 
 
-class FastJoint(_Loop, JointAutoregressiveHierarchicalPriors):
+class FastJoint(Loop, JointAutoregressiveHierarchicalPriors):
     """mbt2018 and cheng2020 (arXiv:1809.02736, arXiv:2001.01568): compress and decompress around the compiled loop."""
 
     def compress(self, x: Tensor) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _cropped(params: Tensor, shape: Sequence[int]) -> Tensor:
     return params[:, :, :height, :width]
 
 
-class FastRasterScan(_Loop, RasterScanLatentCodec):
+class FastRasterScan(Loop, RasterScanLatentCodec):
     """RasterScanLatentCodec around the compiled loop."""
 
     def compress(self, y: Tensor, ctx_params: Tensor) -> dict[str, Any]:
@@ -171,14 +171,4 @@ class FastRasterScan(_Loop, RasterScanLatentCodec):
         return {"y_hat": _decode(self, y_strings, _cropped(ctx_params, shape))}
 
 
-class FastJointVbr(Accelerated, JointAutoregressiveHierarchicalPriorsVbr):
-    """mbt2018-vbr (arXiv:2402.18930): its own loop, whose offsets ours does not have, on our coder."""
-
-    _scalecodec_methods = ("_compress_ar", "_decompress_ar")
-    _scalecodec_text = "its loop on the compiled coder"
-
-    _compress_ar = on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._compress_ar)
-    _decompress_ar = on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._decompress_ar)
-
-
-ALL = (FastJointVbr, FastJoint, FastRasterScan)
+ALL = (FastJoint, FastRasterScan)

@@ -16,12 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalecodec.context import ContextNetwork
+from scalecodec.context_rate import OffsetNetwork
 from scalecodec.sums import SumOrder, measure_orders
 
 _LINE = 64  # bytes: alignments further apart are all the same to a kernel
 _TRIED = (1, 3, 5)  # batch, height, width of what an order is tried on
 
+_TRIALS = 8  # that two orders pass for one
+_GAINS = (1.0, 0.5, 0.1, 0.3726834)
+
 _measured: dict[tuple[Any, ...], list[SumOrder] | None] = {}
+_measured_rows: dict[tuple[Any, ...], tuple[list[int], list[list[SumOrder]]] | None] = {}
 _lock = threading.Lock()
 
 
@@ -86,4 +91,67 @@ def agrees(network: ContextNetwork, context_prediction: Any, entropy_parameters:
             stock = entropy_parameters(torch.cat((params[:, :, h : h + 1, w : w + 1], context), dim=1))
             if not torch.equal(stock[:, :, 0, 0], both[:, :, h, w]):
                 return False
+    return True
+
+
+def offset_orders_of(linears: Sequence[Any], num_channels: int) -> tuple[list[int], list[list[list[SumOrder]]]] | None:
+    """Of dense layers over all channels at once, channels by the order in which torch adds up for them.
+
+    Returns
+    -------
+    kinds, sums : as OffsetNetwork takes them; None where an order cannot be found
+    """
+    by_layers = []
+    for linear in linears:
+        size = linear.in_features, linear.out_features
+        key = ("offsets", num_channels, *size, torch.get_num_threads())
+        with _lock:
+            if key not in _measured_rows:
+                try:
+                    _measured_rows[key] = _orders_by_rows(num_channels, *size)
+                except ValueError:
+                    _measured_rows[key] = None
+            by_layers.append(_measured_rows[key])
+    known = [found for found in by_layers if found is not None]
+    if len(known) < len(by_layers):
+        return None
+    rows = [tuple(kinds[channel] for kinds, _ in known) for channel in range(num_channels)]
+    all_kinds = sorted(set(rows))
+    sums = [[orders[kind[place]] for kind in all_kinds] for place, (_, orders) in enumerate(known)]
+    return [all_kinds.index(row) for row in rows], sums
+
+
+def _orders_by_rows(num_rows: int, num_inputs: int, num_outputs: int) -> tuple[list[int], list[list[SumOrder]]]:
+    """The kind of every row, and the orders of every kind."""
+    noise, trials = torch.Generator().manual_seed(0), []
+    for _ in range(_TRIALS):
+        weight, bias = (torch.randn(size, generator=noise) for size in ((num_outputs, num_inputs), (num_outputs,)))
+        trials.append(_rows(num_rows, weight, bias, torch.randn(num_inputs, generator=noise)))
+    _, kinds = torch.cat(trials, 1).unique(dim=0, return_inverse=True)
+    orders = []
+    for kind in range(int(kinds.max()) + 1):
+        row = int(torch.nonzero(kinds == kind)[0])
+        orders.append(measure_orders(partial(_row, num_rows, row), num_inputs, num_outputs))
+    return kinds.tolist(), orders
+
+
+@torch.no_grad()
+def _rows(num_rows: int, weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
+    """Every row the same; CompressAI's encoder gives three dimensions."""
+    return F.linear(inputs.expand(1, num_rows, -1).contiguous(), weight, bias)[0]
+
+
+def _row(num_rows: int, row: int, weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
+    return _rows(num_rows, weight, bias, inputs)[row]
+
+
+@torch.no_grad()
+def offsets_agree(network: OffsetNetwork, layers: Any) -> bool:
+    """Whether ``network`` gives torch's very floats, over scales of all sizes."""
+    noise = torch.Generator().manual_seed(0)
+    for gain in _GAINS:
+        scales = torch.exp(torch.rand(network.num_channels, generator=noise) * 8 - 3)
+        stock = layers(torch.stack([scales, torch.full_like(scales, gain)], 1)[None])[0, :, 0]
+        if not torch.equal(stock, network(scales, gain)):
+            return False
     return True

@@ -1,0 +1,187 @@
+"""mbt2018-vbr (arXiv:2402.18930): CompressAI's variable-rate autoregressive model, its loop compiled with gain, offsets
+and all; for its other stages and flags, CompressAI's own loop on our coder.
+"""
+
+from __future__ import annotations
+
+import warnings
+from types import FunctionType
+from typing import Any
+
+import torch
+from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
+from torch import Tensor, nn
+
+from scalecodec._core import crc32c
+from scalecodec.arrays import as_floats
+from scalecodec.context import ContextNetwork
+from scalecodec.context_rate import ContextRate, OffsetNetwork
+from scalecodec.errors import BitstreamError
+
+from . import ans
+from .autoregressive import Loop, arguments_of, network_of, on_float32
+from .context_networks import misfit
+from .lane_strings import mark, refuse_marked, unmark
+from .torch_sums import offset_orders_of, offsets_agree
+
+_STOCK = JointAutoregressiveHierarchicalPriorsVbr._compress_ar, JointAutoregressiveHierarchicalPriorsVbr._decompress_ar
+
+
+class PackedOffsets:
+    """A model's offset network, packed; made again when its weights change. Copies start empty."""
+
+    def __init__(self) -> None:
+        self._made_of: tuple[Any, ...] = ()
+        self._network: tuple[OffsetNetwork, bool] | None = None
+
+    def __reduce__(self) -> tuple[type[PackedOffsets], tuple[()]]:
+        return PackedOffsets, ()
+
+    def of(self, layers: Any, num_channels: int, like_torch: bool) -> tuple[OffsetNetwork, bool]:
+        """For the present weights; and whether it gives torch's very floats, which ``like_torch`` asks for."""
+        weights = list(layers.parameters())
+        arithmetic = torch.get_num_threads() if like_torch else 0
+        made_of = (num_channels, arithmetic, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
+        if self._network is None or made_of != self._made_of:
+            found = _offsets_like_torch(layers, num_channels) if like_torch else None
+            self._network = (found, True) if found else (OffsetNetwork(_pairs(layers), [0] * num_channels), False)
+            self._made_of = made_of
+        return self._network
+
+
+def _pairs(layers: Any) -> list[tuple[Tensor, Tensor]]:
+    return [(layer.weight.detach(), layer.bias.detach()) for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def _offsets_like_torch(layers: Any, num_channels: int) -> OffsetNetwork | None:
+    orders = offset_orders_of([layer for layer in layers if isinstance(layer, nn.Linear)], num_channels)
+    if orders is None:
+        return None
+    network = OffsetNetwork(_pairs(layers), *orders)
+    return network if offsets_agree(network, layers) else None
+
+
+def _is_offset_network(layers: Any) -> bool:
+    """Linear layers with a bias and ReLU by turns, from two inputs to one output, and nothing hung into them."""
+    kinds = [type(layer) for layer in layers]
+    return (
+        kinds == [nn.Linear if at % 2 == 0 else nn.ReLU for at in range(len(kinds))]
+        and len(kinds) % 2 == 1
+        and (layers[0].in_features, layers[-1].out_features) == (2, 1)
+        and all(layer.bias is not None for layer in layers[::2])
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers.modules())
+    )
+
+
+def _packed(codec: Any, scale: Any, stage: int) -> tuple[ContextNetwork, ContextRate] | None:
+    """What the compiled loop needs; None where it does not do what the model would, or not with torch's floats."""
+    usual = stage == 2 and codec.ste_recursive and codec.scl2ctx and not codec.no_quantoffset
+    if not usual or not on_float32(codec) or misfit(codec) or not _is_offset_network(codec.QuantABCD):
+        return None
+    like_torch = codec._scalecodec_settings.stream_name == "compressai"
+    network, is_torchs = network_of(codec)
+    offsets, are_torchs = codec._scalecodec_offsets.of(codec.QuantABCD, network.num_channels, like_torch)
+    if like_torch and not (is_torchs and are_torchs):
+        return None
+    with torch.no_grad():
+        shift = codec.scale_to_context(scale.view(1, 1)).view(-1)
+    return network, ContextRate(float(scale), shift, offsets)
+
+
+class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
+    """mbt2018-vbr (arXiv:2402.18930) around the compiled loop."""
+
+    _scalecodec_offsets: PackedOffsets
+    _scalecodec_methods = ("_compress_ar", "_decompress_ar")
+    _scalecodec_text = (
+        "its loop over positions compiled; stage 1, or without offsets, its own loop on the compiled coder"
+    )
+
+    @staticmethod
+    def _scalecodec_misfit(module: Any) -> str:
+        return ""
+
+    @staticmethod
+    def _scalecodec_attributes() -> dict[str, Any]:
+        return Loop._scalecodec_attributes() | {"_scalecodec_offsets": PackedOffsets()}
+
+    def _compress_ar(
+        self,
+        y_hat: Tensor,
+        params: Tensor,
+        height: int,
+        width: int,
+        kernel_size: int,
+        padding: int,
+        scale: Any,
+        rescale: Any,
+        stage: int,
+    ) -> bytes:
+        packed = _packed(self, scale, stage)
+        if packed is None:
+            own_loop = _seeing(_STOCK[0], BufferedRansEncoder=ans.BufferedRansEncoder)
+            return own_loop(self, y_hat, params, height, width, kernel_size, padding, scale, rescale, stage)
+        (network, rate), settings = packed, self._scalecodec_settings
+        y = y_hat[:, :, padding : padding + height, padding : padding + width]
+        lanes = settings.stream_name == "lanes"
+        order = "wavefront" if lanes else "raster"
+        (string,), _ = network.encode(y, *arguments_of(self, params), threads=settings.threads, order=order, rate=rate)
+        return mark(string) if lanes else string
+
+    def _decompress_ar(
+        self,
+        y_string: bytes,
+        y_hat: Tensor,
+        params: Tensor,
+        height: int,
+        width: int,
+        kernel_size: int,
+        padding: int,
+        scale: Any,
+        rescale: Any,
+        stage: int,
+    ) -> None:
+        packed, settings = _packed(self, scale, stage), self._scalecodec_settings
+        rest = (y_hat, params, height, width, kernel_size, padding, scale, rescale, stage)
+        if packed is None:
+            return _by_its_own_loop(self, y_string, rest)
+        (network, rate), arguments = packed, arguments_of(self, params)
+        inside = y_hat[:, :, padding : padding + height, padding : padding + width]
+        if settings.stream_name == "lanes":
+            string = unmark(y_string)
+            inside.copy_(network.decode([string], *arguments, threads=settings.threads, order="wavefront", rate=rate))
+            return None
+        refuse_marked([y_string])
+        try:
+            inside.copy_(network.decode([y_string], *arguments, threads=settings.threads, rate=rate))
+            return None
+        except BitstreamError as error:
+            first = error
+        try:
+            _by_its_own_loop(self, y_string, rest)
+        except BitstreamError:
+            raise first from None
+        warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=3)
+        return None
+
+
+def _by_its_own_loop(codec: Any, y_string: bytes, rest: tuple[Any, ...]) -> None:
+    made: list[ans.RansDecoder] = []
+
+    def make() -> ans.RansDecoder:
+        made.append(ans.RansDecoder())
+        return made[-1]
+
+    _seeing(_STOCK[1], RansDecoder=make)(codec, y_string, *rest)
+    for decoder in made:
+        decoder.finish()
+
+
+def _seeing(function: Any, **names: Any) -> Any:
+    """A copy of a function of CompressAI's for which these names stand for something else."""
+    return FunctionType(
+        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, None
+    )
+
+
+ALL = (FastJointVbr,)

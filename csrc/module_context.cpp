@@ -210,9 +210,8 @@ void predict(const ContextNetwork& network, const Float32Array& latent, const Fl
   for (const py::ssize_t axis : {0, 2, 3})
     require(params.shape(axis) == latent.shape(axis) && distributions.shape(axis) == latent.shape(axis),
             "latents and params must have one batch and size");
-  const ContextPlace place{
-      network, extent(latent, 0), extent(latent, 2), extent(latent, 3), params.data(), ContextOrder::kRaster,
-      nullptr};
+  const ContextPlace place{network,       extent(latent, 0),     extent(latent, 2), extent(latent, 3),
+                           params.data(), ContextOrder::kRaster, nullptr,           make_rate(rate, network)};
   float* to = distributions.mutable_data();
   py::gil_scoped_release release;
   context_predict(place, *active_kernels().context, latent.data(), to, threads);

@@ -77,6 +77,8 @@ class ContextRate:
             raise ValueError(f"gain must be positive and finite, got {self.gain!r}")
         if self.shift is not None:
             _finite(self.shift, "shift")
+        if not isinstance(self.offsets, OffsetNetwork | None):
+            raise TypeError(f"offsets must be an OffsetNetwork or None, got {type(self.offsets).__name__}")
 
     def arrays(self) -> tuple[float, Any, Any]:
         """As the core takes them."""

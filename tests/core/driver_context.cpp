@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -128,6 +129,11 @@ struct Case {
   std::vector<DenseView> layers;
   std::vector<std::vector<OutputSums>> sums;  // empty: our own
   Exact<float> latent, given;
+  Exact<float> shift;
+  std::vector<OffsetNetwork::Layer> offset_layers;
+  std::vector<std::uint32_t> kinds;
+  std::unique_ptr<OffsetNetwork> offsets;
+  ContextRate rate;
   std::vector<float> scales;
   ScaleSearch search;
   Tables tables;
@@ -142,6 +148,7 @@ struct Case {
         width(w),
         latent(floats(random, items * channels * height * width, 9.0f)),
         given(floats(random, items * params * height * width, 1.0f)),
+        shift(floats(random, context, 0.5f)),
         tables(random_tables(random, 1 + random.below(90), 30)) {
     const std::size_t num_taps = kernel * kernel;
     weights.push_back(floats(random, context * channels * num_taps, 1.0f / static_cast<float>(num_taps)));
@@ -162,9 +169,56 @@ struct Case {
       for (const auto& all : sums)
         for (const OutputSums& some : all) CHECK(!fault_of(some.order, some.order.inputs.size()));
     }
+    if (random.below(2)) make_rate(random);
     for (std::size_t i = 0; i < 1 + random.below(tables.num_tables); ++i)
       scales.push_back(0.05f * static_cast<float>(1 + i));
     CHECK(prepare(scales.data(), scales.size(), 0.11f, search).ok());
+  }
+
+  void make_rate(Random& random) {
+    rate.gain = 0.05f + static_cast<float>(random.below(100)) / 60.0f;
+    if (random.below(3)) rate.shift = shift.data.get();
+    if (!random.below(3)) return;
+    const std::size_t num_kinds = 1 + random.below(3);
+    const std::size_t hidden = 1 + random.below(14);
+    for (const auto& [num_inputs, num_outputs] :
+         {std::pair<std::size_t, std::size_t>{2, hidden}, {hidden, hidden}, {hidden, 1}}) {
+      OffsetNetwork::Layer layer{num_inputs, num_outputs, {}, {}, {}};
+      for (std::size_t i = 0; i < num_inputs * num_outputs; ++i)
+        layer.weight.push_back(0.4f * uniform(random));
+      for (std::size_t i = 0; i < num_outputs; ++i) layer.bias.push_back(0.2f * uniform(random));
+      for (std::size_t kind = 0; kind < num_kinds; ++kind)
+        layer.sums.push_back(random_sums(random, num_inputs, num_outputs));
+      offset_layers.push_back(layer);
+    }
+    for (std::size_t c = 0; c < channels; ++c)
+      kinds.push_back(static_cast<std::uint32_t>(random.below(num_kinds)));
+    offsets = std::make_unique<OffsetNetwork>(offset_layers, kinds);
+    rate.offsets = offsets.get();
+  }
+
+  float slow_offset(float scale, std::size_t channel) const {
+    std::vector<float> values{scale, rate.gain};
+    for (const OffsetNetwork::Layer& layer : offset_layers) {
+      std::vector<float> outputs;
+      for (std::size_t o = 0; o < layer.num_outputs; ++o) {
+        const float total = sum_of(
+            order_of(layer.sums[kinds[channel]], o), layer.bias[o],
+            [&](std::size_t i) { return layer.weight[o * layer.num_inputs + i]; },
+            [&](std::size_t i) { return values[i]; });
+        outputs.push_back(&layer != &offset_layers.back() && total < 0.0f ? 0.0f : total);
+      }
+      values = outputs;
+    }
+    return values[0];
+  }
+
+  float decoded(float latent_value, float scale, float mean, std::size_t channel) const {
+    const float symbol = std::nearbyint((latent_value - mean) * rate.gain);
+    const float reciprocal = 1.0f / rate.gain;
+    if (!rate.offsets || symbol == 0.0f) return symbol * reciprocal + mean;
+    const float offset = slow_offset(std::max(scale * rate.gain, 0.11f), channel);
+    return std::copysign(1.0f, symbol) * (std::fabs(symbol) - offset) * reciprocal + mean;
   }
 
   ConvolutionView convolution() const {
@@ -172,7 +226,7 @@ struct Case {
   }
   ContextNetwork network() const { return ContextNetwork(convolution(), layers, sums); }
   ContextTask task(const ContextNetwork& network, ContextOrder order, Exact<float>& latent_hat) const {
-    return {{network, items, height, width, given.data.get(), order, latent_hat.data.get()},
+    return {{network, items, height, width, given.data.get(), order, latent_hat.data.get(), rate},
             search,
             tables.prepared};
   }
@@ -220,7 +274,10 @@ struct Case {
     std::vector<float> values(params + context);
     for (std::size_t i = 0; i < params; ++i)
       values[i] = given.data[((item * params + i) * height + h) * width + w];
-    for (std::size_t o = 0; o < context; ++o) values[params + o] = context_sum(decoded, item, h, w, o);
+    for (std::size_t o = 0; o < context; ++o) {
+      values[params + o] = context_sum(decoded, item, h, w, o);
+      if (rate.shift) values[params + o] += shift.data[o];
+    }
     for (std::size_t i = 0; i < layers.size(); ++i) {
       std::vector<float> outputs(layers[i].num_outputs);
       for (std::size_t o = 0; o < outputs.size(); ++o) {
@@ -241,8 +298,7 @@ struct Case {
           const std::vector<float> values = slow(decoded, item, h, w);
           for (std::size_t c = 0; c < channels; ++c) {
             const std::size_t at = ((item * channels + c) * height + h) * width + w;
-            const float mean = values[channels + c];
-            wrong += decoded.data[at] != std::nearbyint(latent.data[at] - mean) + mean;
+            wrong += decoded.data[at] != this->decoded(latent.data[at], values[c], values[channels + c], c);
           }
         }
     return wrong == 0;
@@ -332,7 +388,7 @@ void check_prediction(Random& random) {
     CHECK(force_backend(name));
     Exact<float> distributions(2 * at.latent.size);
     const ContextPlace place{
-        network, at.items, at.height, at.width, at.given.data.get(), ContextOrder::kRaster, nullptr};
+        network, at.items, at.height, at.width, at.given.data.get(), ContextOrder::kRaster, nullptr, at.rate};
     context_predict(place, *active_kernels().context, at.latent.data.get(), distributions.data.get(),
                     1 + random.below(3));
     std::size_t wrong = 0;
@@ -391,7 +447,8 @@ void check_bad_orders(Random& random) {
 void check_bad_latent(Random& random) {
   const float bad[] = {std::nanf(""), std::numeric_limits<float>::infinity(), -3e38f, 2147483648.0f};
   for (const float value : bad) {
-    const Case at(random, 2, 3, 4);
+    Case at(random, 2, 3, 4);
+    at.rate = {};  // a small gain makes a symbol of 2^31
     const std::size_t where = random.below(at.latent.size);
     at.latent.data[where] = value;
     Exact<float> latent_hat(at.latent.size);

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warnings
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
@@ -73,9 +73,25 @@ def _is_offset_network(layers: Any) -> bool:
     )
 
 
-def _packed(codec: Any, scale: Any, stage: int) -> tuple[ContextNetwork, ContextRate] | None:
+class _Place(NamedTuple):
+    """What CompressAI hands to the loop of one item, behind latents and params."""
+
+    height: int
+    width: int
+    kernel_size: int
+    padding: int
+    scale: Any
+    rescale: Any
+    stage: int
+
+    def inside(self, padded: Tensor) -> Tensor:
+        """Latents without their border, a view."""
+        return padded[:, :, self.padding : self.padding + self.height, self.padding : self.padding + self.width]
+
+
+def _packed(codec: Any, at: _Place) -> tuple[ContextNetwork, ContextRate] | None:
     """What the compiled loop needs; None where it does not do what the model would, or not with torch's floats."""
-    usual = stage == 2 and codec.ste_recursive and codec.scl2ctx and not codec.no_quantoffset
+    usual = at.stage == 2 and codec.ste_recursive and codec.scl2ctx and not codec.no_quantoffset
     if not usual or not on_float32(codec) or misfit(codec) or not _is_offset_network(codec.QuantABCD):
         return None
     like_torch = codec._scalecodec_settings.stream_name == "compressai"
@@ -84,8 +100,8 @@ def _packed(codec: Any, scale: Any, stage: int) -> tuple[ContextNetwork, Context
     if like_torch and not (is_torchs and are_torchs):
         return None
     with torch.no_grad():
-        shift = codec.scale_to_context(scale.view(1, 1)).view(-1)
-    return network, ContextRate(float(scale), shift, offsets)
+        shift = codec.scale_to_context(at.scale.view(1, 1)).view(-1)
+    return network, ContextRate(float(at.scale), shift, offsets)
 
 
 class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
@@ -105,67 +121,42 @@ class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
     def _scalecodec_attributes() -> dict[str, Any]:
         return Loop._scalecodec_attributes() | {"_scalecodec_offsets": PackedOffsets()}
 
-    def _compress_ar(
-        self,
-        y_hat: Tensor,
-        params: Tensor,
-        height: int,
-        width: int,
-        kernel_size: int,
-        padding: int,
-        scale: Any,
-        rescale: Any,
-        stage: int,
-    ) -> bytes:
-        packed = _packed(self, scale, stage)
+    def _compress_ar(self, y_hat: Tensor, params: Tensor, *rest: Any) -> bytes:
+        at = _Place(*rest)
+        packed = _packed(self, at)
         if packed is None:
-            own_loop = _seeing(_STOCK[0], BufferedRansEncoder=ans.BufferedRansEncoder)
-            return own_loop(self, y_hat, params, height, width, kernel_size, padding, scale, rescale, stage)
+            return _seeing(_STOCK[0], BufferedRansEncoder=ans.BufferedRansEncoder)(self, y_hat, params, *rest)
         (network, rate), settings = packed, self._scalecodec_settings
-        y = y_hat[:, :, padding : padding + height, padding : padding + width]
         lanes = settings.stream_name == "lanes"
-        order = "wavefront" if lanes else "raster"
-        (string,), _ = network.encode(y, *arguments_of(self, params), threads=settings.threads, order=order, rate=rate)
+        how: dict[str, Any] = {"threads": settings.threads, "order": "wavefront" if lanes else "raster", "rate": rate}
+        (string,), _ = network.encode(at.inside(y_hat), *arguments_of(self, params), **how)
         return mark(string) if lanes else string
 
-    def _decompress_ar(
-        self,
-        y_string: bytes,
-        y_hat: Tensor,
-        params: Tensor,
-        height: int,
-        width: int,
-        kernel_size: int,
-        padding: int,
-        scale: Any,
-        rescale: Any,
-        stage: int,
-    ) -> None:
-        packed, settings = _packed(self, scale, stage), self._scalecodec_settings
-        rest = (y_hat, params, height, width, kernel_size, padding, scale, rescale, stage)
+    def _decompress_ar(self, y_string: bytes, y_hat: Tensor, params: Tensor, *rest: Any) -> None:
+        at = _Place(*rest)
+        packed, settings = _packed(self, at), self._scalecodec_settings
         if packed is None:
-            return _by_its_own_loop(self, y_string, rest)
-        (network, rate), arguments = packed, arguments_of(self, params)
-        inside = y_hat[:, :, padding : padding + height, padding : padding + width]
+            return _by_its_own_loop(self, y_string, y_hat, params, *rest)
+        (network, rate), arguments, threads = packed, arguments_of(self, params), settings.threads
         if settings.stream_name == "lanes":
-            string = unmark(y_string)
-            inside.copy_(network.decode([string], *arguments, threads=settings.threads, order="wavefront", rate=rate))
+            how: dict[str, Any] = {"threads": threads, "order": "wavefront", "rate": rate}
+            at.inside(y_hat).copy_(network.decode([unmark(y_string)], *arguments, **how))
             return None
         refuse_marked([y_string])
         try:
-            inside.copy_(network.decode([y_string], *arguments, threads=settings.threads, rate=rate))
+            at.inside(y_hat).copy_(network.decode([y_string], *arguments, threads=threads, rate=rate))
             return None
         except BitstreamError as error:
             first = error
         try:
-            _by_its_own_loop(self, y_string, rest)
+            _by_its_own_loop(self, y_string, y_hat, params, *rest)
         except BitstreamError:
             raise first from None
         warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=3)
         return None
 
 
-def _by_its_own_loop(codec: Any, y_string: bytes, rest: tuple[Any, ...]) -> None:
+def _by_its_own_loop(codec: Any, y_string: bytes, *rest: Any) -> None:
     made: list[ans.RansDecoder] = []
 
     def make() -> ans.RansDecoder:

@@ -199,7 +199,8 @@ def measure_orders(layer: Layer, num_inputs: int, num_outputs: int) -> list[SumO
     layer : callable
         Takes weight [num_outputs, num_inputs], bias [num_outputs] and inputs [num_inputs], float32, and gives the
         outputs. Called some tens of times, and some num_inputs times where few outputs have an order of their own.
-    num_inputs, num_outputs : int, at least 1
+    num_inputs : int; where it is 0 there is only the bias
+    num_outputs : int, at least 1
 
     Returns
     -------
@@ -212,6 +213,8 @@ def measure_orders(layer: Layer, num_inputs: int, num_outputs: int) -> list[SumO
     ValueError
         The outputs are no sums, or their orders take too long to find.
     """
+    if num_inputs == 0:
+        return [SumOrder(np.arange(num_outputs), np.empty(0), np.array([[_START, 0, 0, 1], [_BIAS, 0, 0, 1]]))]
     orders = []
     for outputs in _alike(layer, num_inputs, num_outputs):
         prober = _Prober(layer, num_inputs, num_outputs, outputs)

@@ -35,15 +35,16 @@ def orders_of(context_prediction: Any, entropy_parameters: Any) -> list[list[Sum
     convs = [layer for layer in entropy_parameters if isinstance(layer, nn.Conv2d)]
     kernel, channels = context_prediction.kernel_size[0], context_prediction.in_channels
     # CompressAI multiplies the mask in, into new memory.
-    found = [_orders(context_prediction.out_channels, channels, kernel, 0)]
-    found += [_orders(conv.out_channels, conv.in_channels, 1, conv.weight.data_ptr() % _LINE) for conv in convs]
+    found = [_orders(context_prediction.out_channels, channels, kernel, kernel * kernel // 2, 0)]
+    found += [_orders(conv.out_channels, conv.in_channels, 1, 1, conv.weight.data_ptr() % _LINE) for conv in convs]
     known = [orders for orders in found if orders is not None]
     return known if len(known) == len(found) else None
 
 
-def _orders(num_outputs: int, num_channels: int, kernel: int, alignment: int) -> list[SumOrder] | None:
-    layer = partial(_convolve, kernel, num_channels, alignment)
-    num_inputs = num_channels * max(1, kernel * kernel // 2)
+def _orders(num_outputs: int, num_channels: int, kernel: int, num_taps: int, alignment: int) -> list[SumOrder] | None:
+    """Of a convolution of which the first taps count."""
+    layer = partial(_convolve, kernel, num_taps, num_channels, alignment)
+    num_inputs = num_channels * num_taps
     key = (num_outputs, num_channels, kernel, alignment, torch.get_num_threads(), torch.backends.mkldnn.enabled)
     with _lock:
         if key not in _measured:
@@ -54,14 +55,14 @@ def _orders(num_outputs: int, num_channels: int, kernel: int, alignment: int) ->
         return _measured[key]
 
 
-def _convolve(kernel: int, num_channels: int, alignment: int, weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
-    """One position of a convolution, called as CompressAI calls it; inputs by taps before the centre, then channels."""
-    num_taps = kernel * kernel
-    before = max(1, num_taps // 2)
-    full = _aligned(alignment, (len(weight), num_channels, num_taps))
-    full[:, :, :before] = weight.view(-1, before, num_channels).transpose(1, 2)
-    at = torch.zeros(1, num_channels, num_taps)
-    at[0, :, :before] = inputs.view(before, num_channels).T
+def _convolve(
+    kernel: int, num_taps: int, num_channels: int, alignment: int, weight: Tensor, bias: Tensor, inputs: Tensor
+) -> Tensor:
+    """One position, called as CompressAI calls it; inputs by taps, then channels."""
+    full = _aligned(alignment, (len(weight), num_channels, kernel * kernel))
+    full[:, :, :num_taps] = weight.view(-1, num_taps, num_channels).transpose(1, 2)
+    at = torch.zeros(1, num_channels, kernel * kernel)
+    at[0, :, :num_taps] = inputs.view(num_taps, num_channels).T
     square = (kernel, kernel)
     return F.conv2d(at.view(1, num_channels, *square), full.view(-1, num_channels, *square), bias)[0, :, 0, 0]
 

@@ -166,6 +166,23 @@ def test_raster_scan_latent_codec(compressai):
     assert torch.equal(stock["y_hat"], y_hat)
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_other_kernels(compressai, kernel):
+    """A kernel of one tap sees nothing that is decoded already."""
+    from compressai.latent_codecs import RasterScanLatentCodec
+    from compressai.layers import MaskedConv2d
+
+    model = make_model(compressai, "mbt2018", KINDS["mbt2018"], 0)
+    context = MaskedConv2d(model.M, 2 * model.M, kernel_size=kernel, padding=kernel // 2)
+    codec = RasterScanLatentCodec(model.gaussian_conditional, model.entropy_parameters, context)
+    y, params = make_latents(model, 4, 1)
+    strings, y_hat = like_torch(codec).encode(y, params, **entropy_of(model))
+    with torch.no_grad():
+        stock = codec.compress(y, params)
+    assert [strings] == stock["strings"]
+    assert torch.equal(stock["y_hat"], y_hat)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_whole_models(compressai, seed):
     """A model's own streams, taken apart and put together with the compiled loop in between."""

@@ -38,6 +38,12 @@ def test_any_order_is_found(seed):
     same_sums(layer, num_inputs, 3, measure_orders(layer, num_inputs, 3))
 
 
+def test_a_bias_alone():
+    (order,) = measure_orders(lambda weight, bias, inputs: bias, 0, 3)
+    weight, bias, inputs = draw(3, 0, 0)
+    assert (by_steps(order, weight, bias, inputs) == bias).all()
+
+
 def test_outputs_of_other_orders_are_told_apart():
     rng = random.Random(1)
     one, other = (random_tree(range(30), 30, rng) for _ in range(2))

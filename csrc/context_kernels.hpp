@@ -69,8 +69,6 @@ struct Tile {
   }
 };
 
-constexpr std::size_t kScratch = kMostSlots * kTilePositions * kPanel;  // floats
-
 using TileKernel = void (*)(const Tile& tile);
 
 /// By vectors of outputs and positions, each less one.
@@ -85,7 +83,7 @@ struct DenseSlice {
   const float* const* inputs;
   float* const* kept;
   std::size_t num_kept;
-  float* scratch;  // [kScratch], this thread's own
+  float* scratch;  // this thread's own, for slots that are not kept
 };
 
 /// What is done with a sum that is complete.

@@ -141,7 +141,9 @@ const char* fault_of(const SumOrder& order, std::size_t num_inputs) {
   if (!is_open(0)) return "a sum must end in slot 0";
   if (std::count(slots.begin(), slots.end(), kOpen) != 1) return "no slot may be left over";
   const SumPlan plan = plan_sums(order, num_inputs);
-  return plan.early.num_slots > kMostSlots ? "a sum must not have so many slots at a time" : nullptr;
+  return std::max(plan.early.num_slots, plan.late.num_slots) > kMostSlots
+             ? "a sum must not have so many slots at a time"
+             : nullptr;
 }
 
 SumPlan plan_sums(const SumOrder& order, std::size_t num_early) {

@@ -48,7 +48,7 @@ def _weights(value: Any, name: str, dims: int) -> Tensor:
 
 
 def _bias(value: Any, name: str, count: int) -> Tensor:
-    tensor = torch.zeros(count) if value is None else _weights(value, name, 1)
+    tensor = torch.zeros(count, dtype=torch.float32) if value is None else _weights(value, name, 1)
     if len(tensor) != count:
         raise ValueError(f"{name} must have {count} elements, got {len(tensor)}")
     return tensor
@@ -61,7 +61,7 @@ def _masked(weight: Any) -> Tensor:
     if tensor.numel() == 0 or tensor.shape[-2] != kernel or kernel % 2 == 0:
         raise ValueError(f"weight must be [num_context, num_channels, k, k] with k odd, got {tuple(tensor.shape)}")
     before = torch.arange(kernel * kernel).view(kernel, kernel) < kernel * kernel // 2
-    return _weights(torch.where(before, tensor, torch.zeros(())), "weight", 4)
+    return _weights(torch.where(before, tensor, tensor.new_zeros(())), "weight", 4)
 
 
 def _layer(index: int, layer: Any, num_inputs: int | None) -> tuple[Tensor, Tensor, float | None]:
@@ -155,7 +155,7 @@ class ContextNetwork:
         """
         latent, context = _floats(y_hat, "y_hat", 4), _floats(params, "params", 4)
         check_threads(threads)
-        distributions = torch.empty((len(latent), 2 * self.num_channels, *latent.shape[2:]))
+        distributions = torch.empty((len(latent), 2 * self.num_channels, *latent.shape[2:]), dtype=torch.float32)
         self._core.predict(as_floats(latent), as_floats(context), rate.arrays(), distributions.numpy(), threads)
         scales, means = distributions.chunk(2, 1)
         return scales, means
@@ -201,7 +201,7 @@ class ContextNetwork:
             raise ValueError(f"y must be [B, {self.num_channels}, H, W] and not empty, got {tuple(latent.shape)}")
         if context.shape[0] != latent.shape[0] or context.shape[2:] != latent.shape[2:]:
             raise ValueError(f"y and params must have one batch and size, got {tuple(y.shape)}, {tuple(params.shape)}")
-        y_hat = torch.empty(latent.shape)
+        y_hat = torch.empty(latent.shape, dtype=torch.float32)
         strings = self._core.encode(
             as_floats(latent),
             as_floats(context),
@@ -252,7 +252,7 @@ class ContextNetwork:
         if len(strings) != len(context):
             raise ValueError(f"there must be one stream for each of {len(context)} items, got {len(strings)}")
         data = [np.frombuffer(as_bytes(string), dtype=np.uint8) for string in strings]
-        y_hat = torch.empty((len(context), self.num_channels, *context.shape[2:]))
+        y_hat = torch.empty((len(context), self.num_channels, *context.shape[2:]), dtype=torch.float32)
         self._core.decode(
             data,
             as_floats(context),

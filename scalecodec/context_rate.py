@@ -43,6 +43,10 @@ class OffsetNetwork:
         kinds: Sequence[int],
         sums: Sequence[Sequence[Sequence[SumOrder]]] | None = None,
     ) -> None:
+        if sums is not None and len(sums) != len(layers):
+            raise ValueError(f"there must be sums for each of {len(layers)} layers, got {len(sums)}")
+        if not all(isinstance(kind, int) and 0 <= kind < 2**31 for kind in kinds):
+            raise ValueError("kinds must be ints, 0 or more")
         arrays = []
         for index, (weight, bias) in enumerate(layers):
             pair = [_finite(value, f"{name} of layer {index}") for value, name in ((weight, "weight"), (bias, "bias"))]
@@ -87,7 +91,12 @@ class ContextRate:
 
 
 def _finite(value: Any, name: str) -> Tensor:
-    if not isinstance(value, Tensor) or value.dtype is not torch.float32 or value.device.type != "cpu":
+    if (
+        not isinstance(value, Tensor)
+        or value.dtype is not torch.float32
+        or value.device.type != "cpu"
+        or value.is_sparse
+    ):
         raise TypeError(f"{name} must be a CPU tensor of float32, got {getattr(value, 'dtype', type(value).__name__)}")
     if not bool(torch.isfinite(value).all()):
         raise ValueError(f"{name} must be finite")

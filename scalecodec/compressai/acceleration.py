@@ -26,8 +26,9 @@ def accelerate(
     model : any module that holds CompressAI's entropy models, latent codecs or autoregressive models. Its parameters,
         state dict, ``update``, ``load_state_dict``, ``aux_loss`` and what a subclass of yours overrides stay as they
         are; copies of it are fast too.
-    stream : ``"compressai"``: its very bytes; ``"lanes"``: our own, faster, and marked: either decoder raises
-        BitstreamError at the other's strings
+    stream : ``"compressai"``: its very bytes (an autoregressive loop measures torch's order of sums the first time, and
+        takes latents in channels_last as decoders do, contiguous); ``"lanes"``: our own, faster, and marked: either
+        decoder raises BitstreamError at the other's strings
     networks : ``"exact"``, or ``"bf16"``: analysis and synthesis (``g_a``, ``g_s``) in channels_last and bfloat16,
         where the processor has it; never the networks that choose tables
     threads : of the coder, 1 to 256; by default as many as torch has

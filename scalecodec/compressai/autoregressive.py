@@ -25,18 +25,34 @@ from scalecodec.errors import BitstreamError
 from .accelerated import Accelerated, method_of
 from .context_networks import PackedNetwork, misfit
 from .lane_strings import mark, refuse_marked, unmark
-from .stock_loop import decode_as_stock, encode_as_stock
+from .stock_loop import decode_as_stock, encode_as_stock, on_our_coder
 
-# As they stand before any patch; what the loop does not suit goes on with these.
-_STOCK_JOINT = JointAutoregressiveHierarchicalPriors.compress, JointAutoregressiveHierarchicalPriors.decompress
-_STOCK_RASTER_SCAN = RasterScanLatentCodec.compress, RasterScanLatentCodec.decompress
+# As they stand before any patch; what the loop does not suit goes on with these, on our coder, whose doors are checked.
+_OWN_RASTER_SCAN = on_our_coder(RasterScanLatentCodec.compress), on_our_coder(RasterScanLatentCodec.decompress)
+_OWN_JOINT = JointAutoregressiveHierarchicalPriors.compress, JointAutoregressiveHierarchicalPriors.decompress
+_OWN_AR = tuple(
+    on_our_coder(function)
+    for function in (
+        JointAutoregressiveHierarchicalPriors._compress_ar,
+        JointAutoregressiveHierarchicalPriors._decompress_ar,
+    )
+)
 
+UNFOUND = "torch sums here in an order that could not be found: its own loop encodes, for the sake of the same bytes"
 
-# What the stock methods call and ours do by themselves.
-_STOCK_STEPS = (
-    (JointAutoregressiveHierarchicalPriors, "_compress_ar", JointAutoregressiveHierarchicalPriors._compress_ar),
-    (JointAutoregressiveHierarchicalPriors, "_decompress_ar", JointAutoregressiveHierarchicalPriors._decompress_ar),
-    (RasterScanLatentCodec, "merge", RasterScanLatentCodec.merge),
+# What the stock methods call and ours do by themselves, as CompressAI has it and as we do.
+_STEPS = (
+    (
+        JointAutoregressiveHierarchicalPriors,
+        "_compress_ar",
+        (JointAutoregressiveHierarchicalPriors._compress_ar, _OWN_AR[0]),
+    ),
+    (
+        JointAutoregressiveHierarchicalPriors,
+        "_decompress_ar",
+        (JointAutoregressiveHierarchicalPriors._decompress_ar, _OWN_AR[1]),
+    ),
+    (RasterScanLatentCodec, "merge", (RasterScanLatentCodec.merge,)),
 )
 
 
@@ -59,7 +75,7 @@ class Loop(Accelerated):
 
 def _misfit(codec: Any) -> str:
     """Why a codec's loop cannot be compiled; empty where it can."""
-    own = [name for cls, name, stock in _STOCK_STEPS if isinstance(codec, cls) and method_of(codec, name) is not stock]
+    own = [name for cls, name, known in _STEPS if isinstance(codec, cls) and method_of(codec, name) not in known]
     return f"it has {' and '.join(own)} of its own" if own else misfit(codec)
 
 
@@ -100,8 +116,7 @@ def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]
         return [mark(string) for string in strings], y_hat
     if is_torchs:
         return network.encode(y, *arguments, threads=settings.threads)
-    text = "torch sums here in an order that could not be found: its own loop encodes, for the sake of the same bytes"
-    warnings.warn(text, stacklevel=3)
+    warnings.warn(UNFOUND, stacklevel=3)
     return encode_as_stock(codec, y, params, arguments[-1])
 
 
@@ -128,9 +143,11 @@ def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
 class FastJoint(Loop, JointAutoregressiveHierarchicalPriors):
     """mbt2018 and cheng2020 (arXiv:1809.02736, arXiv:2001.01568): compress and decompress around the compiled loop."""
 
+    _compress_ar, _decompress_ar = _OWN_AR
+
     def compress(self, x: Tensor) -> dict[str, Any]:
         if not _is_compiled(self):
-            return _STOCK_JOINT[0](self, x)
+            return _OWN_JOINT[0](self, x)
         y = self.g_a(x)
         z = self.h_a(y)
         z_strings = self.entropy_bottleneck.compress(z)
@@ -140,7 +157,7 @@ class FastJoint(Loop, JointAutoregressiveHierarchicalPriors):
 
     def decompress(self, strings: Any, shape: Any) -> dict[str, Any]:
         if not _is_compiled(self):
-            return _STOCK_JOINT[1](self, strings, shape)
+            return _OWN_JOINT[1](self, strings, shape)
         if not isinstance(strings, list) or len(strings) != 2:
             raise ValueError("strings must be a list of two lists, for y and z")
         params = self.h_s(self.entropy_bottleneck.decompress(strings[1], shape))
@@ -160,13 +177,13 @@ class FastRasterScan(Loop, RasterScanLatentCodec):
 
     def compress(self, y: Tensor, ctx_params: Tensor) -> dict[str, Any]:
         if not _is_compiled(self):
-            return _STOCK_RASTER_SCAN[0](self, y, ctx_params)
+            return _OWN_RASTER_SCAN[0](self, y, ctx_params)
         strings, y_hat = _encode(self, y, _cropped(ctx_params, y.shape[2:]))
         return {"strings": [strings], "y_hat": y_hat, "shape": y.shape[2:4]}
 
     def decompress(self, strings: Any, shape: Any, ctx_params: Tensor, **kwargs: Any) -> dict[str, Any]:
         if not _is_compiled(self):
-            return _STOCK_RASTER_SCAN[1](self, strings, shape, ctx_params, **kwargs)
+            return _OWN_RASTER_SCAN[1](self, strings, shape, ctx_params, **kwargs)
         (y_strings,) = strings
         return {"y_hat": _decode(self, y_strings, _cropped(ctx_params, shape))}
 

@@ -17,7 +17,7 @@ from scalecodec.sums import SumOrder
 
 from .accelerated import method_of
 from .entropy import FastConditional
-from .torch_sums import agrees, orders_of
+from .torch_sums import address_of, agrees, arithmetic, orders_of
 
 # What the loop does by itself; models with methods of their own for it are left alone.
 _STOCK_STEPS = {
@@ -77,8 +77,7 @@ class PackedNetwork:
     """
 
     def __init__(self) -> None:
-        self._made_of: tuple[Any, ...] = ()
-        self._network: tuple[ContextNetwork, bool] | None = None
+        self._made: tuple[tuple[Any, ...], tuple[ContextNetwork, bool]] | None = None
 
     def __reduce__(self) -> tuple[type[PackedNetwork], tuple[()]]:
         return PackedNetwork, ()
@@ -90,13 +89,14 @@ class PackedNetwork:
         """
         weights = [*context_prediction.parameters(), *entropy_parameters.parameters()]
         slopes = [_SLOPES[type(layer)](layer) for layer in entropy_parameters if type(layer) in _SLOPES]
-        arithmetic = (like_torch, torch.get_num_threads(), torch.backends.mkldnn.enabled) if like_torch else ()
-        made_of = (*arithmetic, *slopes, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
-        if self._network is None or made_of != self._made_of:
+        made_of = (*arithmetic(), *map(address_of, weights)) if like_torch else ()
+        made_of += (*slopes, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
+        made = self._made
+        if made is None or made_of != made[0]:
             found = _pack_like_torch(context_prediction, entropy_parameters) if like_torch else None
-            self._network = (found, True) if found else (_pack(context_prediction, entropy_parameters), False)
-            self._made_of = made_of
-        return self._network
+            network = (found, True) if found else (_pack(context_prediction, entropy_parameters), False)
+            self._made = made = made_of, network  # at once: other threads look here too
+        return made[1]
 
 
 def _pack_like_torch(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork | None:

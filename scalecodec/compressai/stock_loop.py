@@ -1,8 +1,12 @@
-"""CompressAI's own autoregressive loop, with torch's arithmetic, operation by operation, but for its lists."""
+"""CompressAI's own autoregressive loops: with torch's arithmetic, operation by operation, but for their lists; and as
+they stand, on our coder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -11,6 +15,8 @@ from torch import Tensor
 
 from scalecodec import rans64
 from scalecodec.cdf import CdfTable
+
+from . import ans
 
 _LIMIT = 2.0**31 - 128  # float32 has none between it and 2^31
 
@@ -58,7 +64,7 @@ def _walk(codec: Any, params: Tensor, settle: Callable[[int, int, Tensor, Tensor
     kernel, pad = context.kernel_size[0], context.kernel_size[0] // 2
     weight = context.weight * context.mask
     height, width = params.shape[2:]
-    y_hat = torch.zeros((1, context.in_channels, height + 2 * pad, width + 2 * pad))
+    y_hat = params.new_zeros(1, context.in_channels, height + 2 * pad, width + 2 * pad)
     for h in range(height):
         for w in range(width):
             ctx = F.conv2d(y_hat[:, :, h : h + kernel, w : w + kernel], weight, bias=context.bias)
@@ -67,3 +73,27 @@ def _walk(codec: Any, params: Tensor, settle: Callable[[int, int, Tensor, Tensor
             symbols = settle(h, w, conditional.build_indexes(scales), means)
             y_hat[:, :, h + pad, w + pad] = symbols.type_as(means) + means
     return F.pad(y_hat, (-pad, -pad, -pad, -pad))
+
+
+def on_our_coder(function: Any) -> Any:
+    """A function of CompressAI's with our coder where it says BufferedRansEncoder or RansDecoder.
+
+    Streams that it decodes must end where it stops: BitstreamError otherwise.
+    """
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        begun: list[ans.RansDecoder] = []
+
+        def begin() -> ans.RansDecoder:
+            begun.append(ans.RansDecoder())
+            return begun[-1]
+
+        seen = {**function.__globals__, "BufferedRansEncoder": ans.BufferedRansEncoder, "RansDecoder": begin}
+        ours = FunctionType(function.__code__, seen, function.__name__, function.__defaults__, function.__closure__)
+        result = ours(*args, **kwargs)
+        for decoder in begun:
+            decoder.finish()
+        return result
+
+    return run

@@ -6,6 +6,7 @@ measured once for each, and what was measured is tried on a model's own weights 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -22,12 +23,41 @@ from scalecodec.sums import SumOrder, measure_orders
 _LINE = 64  # bytes: alignments further apart are all the same to a kernel
 _TRIED = (1, 3, 5)  # batch, height, width of what an order is tried on
 
+_CPU = torch.device("cpu")  # whatever the default device is
+_MOST_KINDS = 8
 _TRIALS = 8  # that two orders pass for one
 _GAINS = (1.0, 0.5, 0.1, 0.3726834)
 
 _measured: dict[tuple[Any, ...], list[SumOrder] | None] = {}
 _measured_rows: dict[tuple[Any, ...], tuple[list[int], list[list[SumOrder]]] | None] = {}
 _lock = threading.Lock()
+
+
+def _unlock() -> None:
+    """A child of a fork does not have the thread that may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+def arithmetic() -> tuple[Any, ...]:
+    """What of torch's settings decides how it adds up."""
+    backend = torch.backends.mkldnn
+    parts = [getattr(backend, name, None) for name in ("conv", "matmul")]
+    precisions = [getattr(part, "fp32_precision", None) for part in (backend, *parts)]
+    try:
+        precisions.append(torch.get_float32_matmul_precision())
+    except RuntimeError:  # set by parts, which then say it all
+        precisions.append(None)
+    return torch.get_num_threads(), backend.enabled, *precisions
+
+
+def address_of(weight: Tensor) -> tuple[Any, ...]:
+    """How a weight lies in memory, as far as a kernel may care."""
+    return weight.data_ptr() % _LINE, weight.stride()
 
 
 def orders_of(context_prediction: Any, entropy_parameters: Any) -> list[list[SumOrder]] | None:
@@ -45,11 +75,12 @@ def _orders(num_outputs: int, num_channels: int, kernel: int, num_taps: int, ali
     """Of a convolution of which the first taps count."""
     layer = partial(_convolve, kernel, num_taps, num_channels, alignment)
     num_inputs = num_channels * num_taps
-    key = (num_outputs, num_channels, kernel, alignment, torch.get_num_threads(), torch.backends.mkldnn.enabled)
+    key = (num_outputs, num_channels, kernel, num_taps, alignment, *arithmetic())
     with _lock:
         if key not in _measured:
             try:
-                _measured[key] = measure_orders(layer, num_inputs, num_outputs)
+                with _CPU:
+                    _measured[key] = measure_orders(layer, num_inputs, num_outputs)
             except ValueError:
                 _measured[key] = None
         return _measured[key]
@@ -61,16 +92,20 @@ def _convolve(
     """One position, called as CompressAI calls it; inputs by taps, then channels."""
     full = _aligned(alignment, (len(weight), num_channels, kernel * kernel))
     full[:, :, :num_taps] = weight.view(-1, num_taps, num_channels).transpose(1, 2)
-    at = torch.zeros(1, num_channels, kernel * kernel)
+    at = weight.new_zeros(1, num_channels, kernel * kernel)
     at[0, :, :num_taps] = inputs.view(num_taps, num_channels).T
     square = (kernel, kernel)
     return F.conv2d(at.view(1, num_channels, *square), full.view(-1, num_channels, *square), bias)[0, :, 0, 0]
 
 
+def _randn(noise: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=noise, dtype=torch.float32, device="cpu")
+
+
 def _aligned(offset: int, shape: Sequence[int]) -> Tensor:
     """Zeros at an address of that many bytes over a multiple of a cache line."""
     size = int(torch.Size(shape).numel())
-    memory = torch.zeros(size + 2 * _LINE // 4)
+    memory = torch.zeros(size + 2 * _LINE // 4, dtype=torch.float32)
     first = (offset - memory.data_ptr()) % _LINE // 4
     return memory[first : first + size].view(*shape)
 
@@ -78,10 +113,10 @@ def _aligned(offset: int, shape: Sequence[int]) -> Tensor:
 @torch.no_grad()
 def agrees(network: ContextNetwork, context_prediction: Any, entropy_parameters: Any) -> bool:
     """Whether ``network`` gives torch's very floats, on latents of several sizes."""
-    pad, noise = context_prediction.kernel_size[0] // 2, torch.Generator().manual_seed(0)
+    pad, noise = context_prediction.kernel_size[0] // 2, torch.Generator("cpu").manual_seed(0)
     batch, height, width = _TRIED
-    y_hat = torch.randn(batch, network.num_channels, height, width, generator=noise) * torch.tensor(3.0)
-    params = torch.randn(batch, network.num_params, height, width, generator=noise)
+    y_hat = 3 * _randn(noise, batch, network.num_channels, height, width)
+    params = _randn(noise, batch, network.num_params, height, width)
     weight = context_prediction.weight * context_prediction.mask
     padded = F.pad(y_hat, (pad, pad, pad, pad))
     both = torch.cat(network.predict(y_hat, params), dim=1)
@@ -105,11 +140,12 @@ def offset_orders_of(linears: Sequence[Any], num_channels: int) -> tuple[list[in
     by_layers = []
     for linear in linears:
         size = linear.in_features, linear.out_features
-        key = ("offsets", num_channels, *size, torch.get_num_threads())
+        key = (num_channels, *size, *arithmetic())
         with _lock:
             if key not in _measured_rows:
                 try:
-                    _measured_rows[key] = _orders_by_rows(num_channels, *size)
+                    with _CPU:
+                        _measured_rows[key] = _orders_by_rows(num_channels, *size)
                 except ValueError:
                     _measured_rows[key] = None
             by_layers.append(_measured_rows[key])
@@ -126,9 +162,11 @@ def _orders_by_rows(num_rows: int, num_inputs: int, num_outputs: int) -> tuple[l
     """The kind of every row, and the orders of every kind."""
     noise, trials = torch.Generator().manual_seed(0), []
     for _ in range(_TRIALS):
-        weight, bias = (torch.randn(size, generator=noise) for size in ((num_outputs, num_inputs), (num_outputs,)))
-        trials.append(_rows(num_rows, weight, bias, torch.randn(num_inputs, generator=noise)))
+        weight, bias = _randn(noise, num_outputs, num_inputs), _randn(noise, num_outputs)
+        trials.append(_rows(num_rows, weight, bias, _randn(noise, num_inputs)))
     _, kinds = torch.cat(trials, 1).unique(dim=0, return_inverse=True)
+    if int(kinds.max()) >= _MOST_KINDS:
+        raise ValueError("rows are summed in too many orders")
     orders = []
     for kind in range(int(kinds.max()) + 1):
         row = int(torch.nonzero(kinds == kind)[0])
@@ -151,7 +189,7 @@ def offsets_agree(network: OffsetNetwork, layers: Any) -> bool:
     """Whether ``network`` gives torch's very floats, over scales of all sizes."""
     noise = torch.Generator().manual_seed(0)
     for gain in _GAINS:
-        scales = torch.exp(torch.rand(network.num_channels, generator=noise) * 8 - 3)
+        scales = torch.exp(_randn(noise, network.num_channels) * 2)
         stock = layers(torch.stack([scales, torch.full_like(scales, gain)], 1)[None])[0, :, 0]
         if not torch.equal(stock, network(scales, gain)):
             return False

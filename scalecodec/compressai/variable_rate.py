@@ -4,8 +4,8 @@ and all; for its other stages and flags, CompressAI's own loop on our coder.
 
 from __future__ import annotations
 
+import math
 import warnings
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
@@ -18,21 +18,23 @@ from scalecodec.context import ContextNetwork
 from scalecodec.context_rate import ContextRate, OffsetNetwork
 from scalecodec.errors import BitstreamError
 
-from . import ans
-from .autoregressive import Loop, arguments_of, network_of, on_float32
+from .autoregressive import UNFOUND, Loop, arguments_of, network_of, on_float32
 from .context_networks import misfit
 from .lane_strings import mark, refuse_marked, unmark
-from .torch_sums import offset_orders_of, offsets_agree
+from .stock_loop import on_our_coder
+from .torch_sums import address_of, arithmetic, offset_orders_of, offsets_agree
 
-_STOCK = JointAutoregressiveHierarchicalPriorsVbr._compress_ar, JointAutoregressiveHierarchicalPriorsVbr._decompress_ar
+_OWN = (
+    on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._compress_ar),
+    on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._decompress_ar),
+)
 
 
 class PackedOffsets:
     """A model's offset network, packed; made again when its weights change. Copies start empty."""
 
     def __init__(self) -> None:
-        self._made_of: tuple[Any, ...] = ()
-        self._network: tuple[OffsetNetwork, bool] | None = None
+        self._made: tuple[tuple[Any, ...], tuple[OffsetNetwork, bool]] | None = None
 
     def __reduce__(self) -> tuple[type[PackedOffsets], tuple[()]]:
         return PackedOffsets, ()
@@ -40,13 +42,14 @@ class PackedOffsets:
     def of(self, layers: Any, num_channels: int, like_torch: bool) -> tuple[OffsetNetwork, bool]:
         """For the present weights; and whether it gives torch's very floats, which ``like_torch`` asks for."""
         weights = list(layers.parameters())
-        arithmetic = torch.get_num_threads() if like_torch else 0
-        made_of = (num_channels, arithmetic, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
-        if self._network is None or made_of != self._made_of:
+        made_of = (num_channels, *arithmetic(), *map(address_of, weights)) if like_torch else (num_channels,)
+        made_of += tuple((weight.shape, crc32c(as_floats(weight).data)) for weight in weights)
+        made = self._made
+        if made is None or made_of != made[0]:
             found = _offsets_like_torch(layers, num_channels) if like_torch else None
-            self._network = (found, True) if found else (OffsetNetwork(_pairs(layers), [0] * num_channels), False)
-            self._made_of = made_of
-        return self._network
+            network = (found, True) if found else (OffsetNetwork(_pairs(layers), [0] * num_channels), False)
+            self._made = made = made_of, network
+        return made[1]
 
 
 def _pairs(layers: Any) -> list[tuple[Tensor, Tensor]]:
@@ -61,15 +64,18 @@ def _offsets_like_torch(layers: Any, num_channels: int) -> OffsetNetwork | None:
     return network if offsets_agree(network, layers) else None
 
 
-def _is_offset_network(layers: Any) -> bool:
+def _is_offset_network(network: Any) -> bool:
     """Linear layers with a bias and ReLU by turns, from two inputs to one output, and nothing hung into them."""
+    if type(network) is not nn.Sequential:
+        return False
+    layers: list[Any] = list(network)
     kinds = [type(layer) for layer in layers]
     return (
         kinds == [nn.Linear if at % 2 == 0 else nn.ReLU for at in range(len(kinds))]
         and len(kinds) % 2 == 1
         and (layers[0].in_features, layers[-1].out_features) == (2, 1)
         and all(layer.bias is not None for layer in layers[::2])
-        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers.modules())
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in network.modules())
     )
 
 
@@ -98,10 +104,12 @@ def _packed(codec: Any, at: _Place) -> tuple[ContextNetwork, ContextRate] | None
     network, is_torchs = network_of(codec)
     offsets, are_torchs = codec._scalecodec_offsets.of(codec.QuantABCD, network.num_channels, like_torch)
     if like_torch and not (is_torchs and are_torchs):
+        warnings.warn(UNFOUND, stacklevel=3)
         return None
     with torch.no_grad():
-        shift = codec.scale_to_context(at.scale.view(1, 1)).view(-1)
-    return network, ContextRate(float(at.scale), shift, offsets)
+        gain = float(at.scale.detach())
+        shift = codec.scale_to_context.forward(at.scale.view(1, 1)).view(-1)
+    return (network, ContextRate(gain, shift, offsets)) if 0 < gain < math.inf else None
 
 
 class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
@@ -121,22 +129,23 @@ class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
     def _scalecodec_attributes() -> dict[str, Any]:
         return Loop._scalecodec_attributes() | {"_scalecodec_offsets": PackedOffsets()}
 
-    def _compress_ar(self, y_hat: Tensor, params: Tensor, *rest: Any) -> bytes:
-        at = _Place(*rest)
+    def _compress_ar(self, y_hat: Tensor, params: Tensor, *rest: Any, **named: Any) -> bytes:
+        at = _Place(*rest, **named)
         packed = _packed(self, at)
         if packed is None:
-            return _seeing(_STOCK[0], BufferedRansEncoder=ans.BufferedRansEncoder)(self, y_hat, params, *rest)
+            return _OWN[0](self, y_hat, params, *at)
         (network, rate), settings = packed, self._scalecodec_settings
         lanes = settings.stream_name == "lanes"
         how: dict[str, Any] = {"threads": settings.threads, "order": "wavefront" if lanes else "raster", "rate": rate}
-        (string,), _ = network.encode(at.inside(y_hat), *arguments_of(self, params), **how)
+        (string,), decoded = network.encode(at.inside(y_hat), *arguments_of(self, params), **how)
+        at.inside(y_hat).copy_(decoded)
         return mark(string) if lanes else string
 
-    def _decompress_ar(self, y_string: bytes, y_hat: Tensor, params: Tensor, *rest: Any) -> None:
-        at = _Place(*rest)
+    def _decompress_ar(self, y_string: bytes, y_hat: Tensor, params: Tensor, *rest: Any, **named: Any) -> None:
+        at = _Place(*rest, **named)
         packed, settings = _packed(self, at), self._scalecodec_settings
         if packed is None:
-            return _by_its_own_loop(self, y_string, y_hat, params, *rest)
+            return _OWN[1](self, y_string, y_hat, params, *at)
         (network, rate), arguments, threads = packed, arguments_of(self, params), settings.threads
         if settings.stream_name == "lanes":
             how: dict[str, Any] = {"threads": threads, "order": "wavefront", "rate": rate}
@@ -149,30 +158,11 @@ class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
         except BitstreamError as error:
             first = error
         try:
-            _by_its_own_loop(self, y_string, y_hat, params, *rest)
+            _OWN[1](self, y_string, y_hat, params, *at)
         except BitstreamError:
             raise first from None
         warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=3)
         return None
-
-
-def _by_its_own_loop(codec: Any, y_string: bytes, *rest: Any) -> None:
-    made: list[ans.RansDecoder] = []
-
-    def make() -> ans.RansDecoder:
-        made.append(ans.RansDecoder())
-        return made[-1]
-
-    _seeing(_STOCK[1], RansDecoder=make)(codec, y_string, *rest)
-    for decoder in made:
-        decoder.finish()
-
-
-def _seeing(function: Any, **names: Any) -> Any:
-    """A copy of a function of CompressAI's for which these names stand for something else."""
-    return FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, None
-    )
 
 
 ALL = (FastJointVbr,)

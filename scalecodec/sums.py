@@ -39,6 +39,8 @@ class SumOrder:
     ``outputs`` int32, at least one; ``inputs`` int32 [num_inputs], each once, as runs take them; ``steps`` int32
     [num_steps, 4]: kind (0 a run from zero, 1 a run that goes on, 2 another slot added, 3 the bias), slot, number of
     inputs or other slot, and whether products are fused into sums. Slot 0 is the result.
+
+    Raises TypeError where they are no integers within int32.
     """
 
     outputs: NDArray[np.int32]

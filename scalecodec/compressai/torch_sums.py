@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,8 +28,7 @@ _MOST_KINDS = 8
 _TRIALS = 8  # that two orders pass for one
 _GAINS = (1.0, 0.5, 0.1, 0.3726834)
 
-_measured: dict[tuple[Any, ...], list[SumOrder] | None] = {}
-_measured_rows: dict[tuple[Any, ...], tuple[list[int], list[list[SumOrder]]] | None] = {}
+_measured: dict[tuple[Any, ...], Any] = {}
 _lock = threading.Lock()
 
 
@@ -74,13 +73,18 @@ def orders_of(context_prediction: Any, entropy_parameters: Any) -> list[list[Sum
 def _orders(num_outputs: int, num_channels: int, kernel: int, num_taps: int, alignment: int) -> list[SumOrder] | None:
     """Of a convolution of which the first taps count."""
     layer = partial(_convolve, kernel, num_taps, num_channels, alignment)
-    num_inputs = num_channels * num_taps
-    key = (num_outputs, num_channels, kernel, num_taps, alignment, *arithmetic())
+    key = ("convolution", num_outputs, num_channels, kernel, num_taps, alignment)
+    return _once(key, lambda: measure_orders(layer, num_channels * num_taps, num_outputs))
+
+
+def _once(key: tuple[Any, ...], measure: Callable[[], Any]) -> Any:
+    """What was measured for this key under torch's present settings; None where nothing can be."""
+    key = (*key, *arithmetic())
     with _lock:
         if key not in _measured:
             try:
                 with _CPU:
-                    _measured[key] = measure_orders(layer, num_inputs, num_outputs)
+                    _measured[key] = measure()
             except ValueError:
                 _measured[key] = None
         return _measured[key]
@@ -139,16 +143,8 @@ def offset_orders_of(linears: Sequence[Any], num_channels: int) -> tuple[list[in
     """
     by_layers = []
     for linear in linears:
-        size = linear.in_features, linear.out_features
-        key = (num_channels, *size, *arithmetic())
-        with _lock:
-            if key not in _measured_rows:
-                try:
-                    with _CPU:
-                        _measured_rows[key] = _orders_by_rows(num_channels, *size)
-                except ValueError:
-                    _measured_rows[key] = None
-            by_layers.append(_measured_rows[key])
+        sizes = num_channels, linear.in_features, linear.out_features
+        by_layers.append(_once(("rows", *sizes), partial(_orders_by_rows, *sizes)))
     known = [found for found in by_layers if found is not None]
     if len(known) < len(by_layers):
         return None

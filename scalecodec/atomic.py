@@ -7,8 +7,12 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
+from functools import partial
+from typing import BinaryIO
 
 BytesLike = bytes | bytearray | memoryview
+_create: Callable[[str], BinaryIO] = partial(open, mode="xb")
 
 
 def write_atomic(path: str | os.PathLike[str], data: BytesLike) -> None:
@@ -43,18 +47,23 @@ def write_atomic(path: str | os.PathLike[str], data: BytesLike) -> None:
     if not os.path.isdir(directory):
         raise FileNotFoundError(f"{os.fspath(path)}: no such folder")
     temporary = os.path.join(directory, f".scl-{secrets.token_hex(8)}.tmp")
-    file = open(temporary, "xb")  # noqa: SIM115 - outside the try: a file that was there is not ours to remove
+    held: list[BinaryIO] = []
     try:
-        with file:
+        # Ctrl-C strikes when a call returns, before its result has a name: `extend` has put the file by till then.
+        held.extend(map(_create, (temporary,)))
+        with held[0] as file:
             if old is not None:
                 os.chmod(temporary, stat.S_IMODE(old.st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:  # Ctrl-C too
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+    except BaseException:
+        for file in held:  # none where the name was taken: that file is not ours to remove
+            with contextlib.suppress(OSError):
+                file.close()
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         raise
     _flush_directory(directory)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -39,6 +40,39 @@ for _ in range(100):
         torn_off += 1
 print(torn_off)
 """
+
+
+INTERRUPT_OFTEN = """
+import os, random, runpy, signal, sys, time
+write_atomic = runpy.run_path(sys.argv[1])["write_atomic"]
+pick, folder, struck, complaints = random.Random(1), sys.argv[2], 0, []
+sys.unraisablehook = complaints.append  # a file that nobody closed
+path = os.path.join(folder, "picture.scl")
+since = time.perf_counter()
+for _ in range(20):
+    write_atomic(path, b"A")
+usual = (time.perf_counter() - since) / 20
+for _ in range(1000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, pick.uniform(usual / 50, usual))
+        write_atomic(path, b"A")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        struck += 1
+    left = set(os.listdir(folder)) - {"picture.scl"}
+    if left or complaints:
+        sys.exit(f"{left} stayed, {complaints}")
+print(struck)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends a signal")
+def test_ctrl_c_at_any_moment_leaves_no_file_behind_and_none_open(tmp_path):
+    heed = "import signal; signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+    command = [sys.executable, "-W", "always", "-c", heed + INTERRUPT_OFTEN, atomic.__file__, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 300, "the signals fell behind the writes, so nothing was tried"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked writer")

@@ -107,9 +107,14 @@ struct Puller {
 Result load_indexes(const IntegerSource& indexes, std::size_t first, std::size_t count,
                     std::size_t num_tables, std::int32_t* to) {
   const std::size_t fitting = indexes.load(first, count, to);
-  bool in_range = fitting == count;
-  for (std::size_t i = 0; i < fitting; ++i) in_range &= static_cast<std::uint32_t>(to[i]) < num_tables;
-  if (in_range) return {};
+  // Its top bit says that one was below 0 or above the last table: a sum of bits, so that it is vectorised.
+  const std::uint32_t last_table = static_cast<std::uint32_t>(num_tables) - 1;
+  std::uint32_t signs = 0;
+  for (std::size_t i = 0; i < fitting; ++i) {
+    const std::uint32_t index = static_cast<std::uint32_t>(to[i]);
+    signs |= index | (last_table - index);
+  }
+  if (fitting == count && !(signs >> 31)) return {};
   const auto outside = [&](std::int32_t index) { return static_cast<std::uint32_t>(index) >= num_tables; };
   return {Status::kIndexRange,
           first + static_cast<std::size_t>(std::find_if(to, to + fitting, outside) - to)};

@@ -7,12 +7,11 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 BytesLike = bytes | bytearray | memoryview
-_create: Callable[[str], BinaryIO] = partial(open, mode="xb")
+_create: Any = partial(open, mode="xb")
 
 
 def write_atomic(path: str | os.PathLike[str], data: BytesLike) -> None:
@@ -51,17 +50,17 @@ def write_atomic(path: str | os.PathLike[str], data: BytesLike) -> None:
     try:
         # Ctrl-C strikes when a call returns, before its result has a name: `extend` has put the file by till then.
         held.extend(map(_create, (temporary,)))
-        with held[0] as file:
+        with held[0] as made:
             if old is not None:
                 os.chmod(temporary, stat.S_IMODE(old.st_mode))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            made.write(data)
+            made.flush()
+            os.fsync(made.fileno())
         os.replace(temporary, target)
     except BaseException:
-        for file in held:  # none where the name was taken: that file is not ours to remove
+        for made in held:  # none where the name was taken: that file is not ours to remove
             with contextlib.suppress(OSError):
-                file.close()
+                made.close()
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
         raise

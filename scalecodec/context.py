@@ -19,6 +19,7 @@ from . import _core
 from .arrays import as_bytes, as_floats
 from .cdf import CdfTable
 from .context_rate import ContextRate
+from .dense import finite, floats
 from .quantize import check_scales, check_threads
 from .sums import SumOrder
 
@@ -28,22 +29,10 @@ UNIT_RATE = ContextRate()
 _ORDERS = ("raster", "wavefront")
 
 
-def _floats(value: Any, name: str, dims: int) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
-    if value.dtype is not torch.float32 or value.device.type != "cpu" or value.layout is not torch.strided:
-        raise TypeError(f"{name} must be a dense CPU tensor of float32, got {value.dtype} on {value.device}")
-    if value.dim() != dims:
-        raise ValueError(f"{name} must have {dims} dimensions, got shape {tuple(value.shape)}")
-    return value.detach()
-
-
 def _weights(value: Any, name: str, dims: int) -> Tensor:
-    tensor = _floats(value, name, dims)
+    tensor = finite(value, name, dims)
     if tensor.numel() == 0:
         raise ValueError(f"{name} must not be empty, got shape {tuple(tensor.shape)}")
-    if not bool(torch.isfinite(tensor).all()):
-        raise ValueError(f"{name} must be finite")
     return tensor
 
 
@@ -56,7 +45,7 @@ def _bias(value: Any, name: str, count: int) -> Tensor:
 
 def _masked(weight: Any) -> Tensor:
     """Mask type A: zeros from the centre on, in raster order; what stands there need not be finite."""
-    tensor = _floats(weight, "weight", 4)
+    tensor = floats(weight, "weight", 4)
     kernel = tensor.shape[-1]
     if tensor.numel() == 0 or tensor.shape[-2] != kernel or kernel % 2 == 0:
         raise ValueError(f"weight must be [num_context, num_channels, k, k] with k odd, got {tuple(tensor.shape)}")
@@ -153,7 +142,7 @@ class ContextNetwork:
         ValueError, TypeError
             Arguments do not fit.
         """
-        latent, context = _floats(y_hat, "y_hat", 4), _floats(params, "params", 4)
+        latent, context = floats(y_hat, "y_hat", 4), floats(params, "params", 4)
         check_threads(threads)
         distributions = torch.empty((len(latent), 2 * self.num_channels, *latent.shape[2:]), dtype=torch.float32)
         self._core.predict(as_floats(latent), as_floats(context), rate.arrays(), distributions.numpy(), threads)
@@ -195,25 +184,15 @@ class ContextNetwork:
         ValueError
             Arguments do not fit, or a latent less its mean is not finite or rounds beyond int32: one such is named.
         """
-        latent = _floats(y, "y", 4)
-        context, bound, scales = self._arguments(params, scale_table, scale_bound, table, threads, order)
+        latent = floats(y, "y", 4)
+        context, how = self._arguments(params, scale_table, scale_bound, table, threads, order)
         if latent.numel() == 0 or latent.shape[1] != self.num_channels:
             raise ValueError(f"y must be [B, {self.num_channels}, H, W] and not empty, got {tuple(latent.shape)}")
         if context.shape[0] != latent.shape[0] or context.shape[2:] != latent.shape[2:]:
             raise ValueError(f"y and params must have one batch and size, got {tuple(y.shape)}, {tuple(params.shape)}")
         y_hat = torch.empty(latent.shape, dtype=torch.float32)
-        strings = self._core.encode(
-            as_floats(latent),
-            as_floats(context),
-            as_floats(scales),
-            bound,
-            table._core,
-            order == "wavefront",
-            rate.arrays(),
-            y_hat.numpy(),
-            threads,
-        )
-        return strings, y_hat
+        latents, contexts = as_floats(latent), as_floats(context)
+        return self._core.encode(latents, contexts, *how, rate.arrays(), y_hat.numpy(), threads), y_hat
 
     def decode(
         self,
@@ -246,24 +225,14 @@ class ContextNetwork:
         ValueError, TypeError
             The caller's arguments are at fault.
         """
-        context, bound, scales = self._arguments(params, scale_table, scale_bound, table, threads, order)
+        context, how = self._arguments(params, scale_table, scale_bound, table, threads, order)
         if context.shape[0] == 0 or context.shape[2] == 0 or context.shape[3] == 0:
             raise ValueError(f"params must not be empty, got shape {tuple(context.shape)}")
         if len(strings) != len(context):
             raise ValueError(f"there must be one stream for each of {len(context)} items, got {len(strings)}")
         data = [np.frombuffer(as_bytes(string), dtype=np.uint8) for string in strings]
         y_hat = torch.empty((len(context), self.num_channels, *context.shape[2:]), dtype=torch.float32)
-        self._core.decode(
-            data,
-            as_floats(context),
-            as_floats(scales),
-            bound,
-            table._core,
-            order == "wavefront",
-            rate.arrays(),
-            y_hat.numpy(),
-            threads,
-        )
+        self._core.decode(data, as_floats(context), *how, rate.arrays(), y_hat.numpy(), threads)
         return y_hat
 
     def _arguments(
@@ -274,8 +243,9 @@ class ContextNetwork:
         table: CdfTable,
         threads: int,
         order: str,
-    ) -> tuple[Tensor, float, Tensor]:
-        context, scales = _floats(params, "params", 4), _floats(scale_table, "scale_table", 1)
+    ) -> tuple[Tensor, tuple[Any, float, Any, bool]]:
+        """Params, and what the core is told besides: scales, their bound, tables, and whether in wavefront order."""
+        context, scales = floats(params, "params", 4), floats(scale_table, "scale_table", 1)
         if not isinstance(table, CdfTable):
             raise TypeError(f"table must be a CdfTable, got {type(table).__name__}")
         check_threads(threads)
@@ -286,4 +256,4 @@ class ContextNetwork:
             raise ValueError(f"params must be [B, {self.num_params}, H, W], got {tuple(context.shape)}")
         if order not in _ORDERS:
             raise ValueError(f"order must be one of {', '.join(_ORDERS)}, got {order!r}")
-        return context, bound, scales
+        return context, (as_floats(scales), bound, table._core, order == "wavefront")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import _core
 from .arrays import as_floats
+from .dense import finite
 from .sums import SumOrder
 
 __all__ = ["ContextRate", "OffsetNetwork"]
@@ -49,7 +50,7 @@ class OffsetNetwork:
             raise ValueError("kinds must be ints, 0 or more")
         arrays = []
         for index, (weight, bias) in enumerate(layers):
-            pair = [_finite(value, f"{name} of layer {index}") for value, name in ((weight, "weight"), (bias, "bias"))]
+            pair = [finite(value, f"{name} of layer {index}") for value, name in ((weight, "weight"), (bias, "bias"))]
             orders = [] if sums is None else sums[index]
             plain = [[(order.outputs, order.inputs, order.steps) for order in of_kind] for of_kind in orders]
             arrays.append((as_floats(pair[0]), as_floats(pair[1]), plain))
@@ -58,7 +59,7 @@ class OffsetNetwork:
 
     def __call__(self, scales: Tensor, gain: float) -> Tensor:
         """Offsets [num_channels], float32, for ``scales`` [num_channels], which are scaled already."""
-        return torch.from_numpy(self._core.offsets(as_floats(_finite(scales, "scales")), gain))
+        return torch.from_numpy(self._core.offsets(as_floats(finite(scales, "scales")), gain))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class ContextRate:
         if not 0 < self.gain < math.inf:
             raise ValueError(f"gain must be positive and finite, got {self.gain!r}")
         if self.shift is not None:
-            _finite(self.shift, "shift")
+            finite(self.shift, "shift")
         if not isinstance(self.offsets, OffsetNetwork | None):
             raise TypeError(f"offsets must be an OffsetNetwork or None, got {type(self.offsets).__name__}")
 
@@ -88,16 +89,3 @@ class ContextRate:
         """As the core takes them."""
         shift = None if self.shift is None else as_floats(self.shift)
         return self.gain, shift, None if self.offsets is None else self.offsets._core
-
-
-def _finite(value: Any, name: str) -> Tensor:
-    if (
-        not isinstance(value, Tensor)
-        or value.dtype is not torch.float32
-        or value.device.type != "cpu"
-        or value.is_sparse
-    ):
-        raise TypeError(f"{name} must be a CPU tensor of float32, got {getattr(value, 'dtype', type(value).__name__)}")
-    if not bool(torch.isfinite(value).all()):
-        raise ValueError(f"{name} must be finite")
-    return value.detach()

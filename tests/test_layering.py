@@ -24,6 +24,7 @@ FLOORS = (
         "cdf",
         "context",
         "context_rate",
+        "dense",
         "integer",
         "quantize",
         "rans",

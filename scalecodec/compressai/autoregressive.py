@@ -20,12 +20,11 @@ from torch import Tensor
 
 from scalecodec.context import ContextNetwork
 from scalecodec.entropy_models.coding import PreparedTable
-from scalecodec.errors import BitstreamError
 
 from .accelerated import Accelerated, method_of
 from .context_networks import PackedNetwork, misfit
 from .lane_strings import mark, refuse_marked, unmark
-from .stock_loop import decode_as_stock, encode_as_stock, on_our_coder
+from .stock_loop import decode_as_stock, decode_with_fallback, encode_as_stock, on_our_coder
 
 # As they stand before any patch; what the loop does not suit goes on with these, on our coder, whose doors are checked.
 _OWN_RASTER_SCAN = on_our_coder(RasterScanLatentCodec.compress), on_our_coder(RasterScanLatentCodec.decompress)
@@ -128,16 +127,10 @@ def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
         plain = [unmark(string) for string in strings]
         return network.decode(plain, *arguments, threads=settings.threads, order="wavefront")
     refuse_marked(strings)
-    try:
-        return network.decode(strings, *arguments, threads=settings.threads)
-    except BitstreamError as error:
-        first = error
-    try:
-        y_hat = decode_as_stock(codec, strings, params, arguments[-1])
-    except BitstreamError:
-        raise first from None
-    warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=3)
-    return y_hat
+    return decode_with_fallback(
+        lambda: network.decode(strings, *arguments, threads=settings.threads),
+        lambda: decode_as_stock(codec, strings, params, arguments[-1]),
+    )
 
 
 class FastJoint(Loop, JointAutoregressiveHierarchicalPriors):

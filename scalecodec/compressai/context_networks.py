@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,14 +11,13 @@ from compressai.entropy_models import EntropyModel, GaussianConditional
 from compressai.layers import MaskedConv2d
 from torch import Tensor, nn
 
-from scalecodec._core import crc32c
-from scalecodec.arrays import as_floats
 from scalecodec.context import ContextNetwork
 from scalecodec.sums import SumOrder
 
 from .accelerated import method_of
 from .entropy import FastConditional
-from .torch_sums import address_of, agrees, arithmetic, orders_of
+from .repacked import Repacked
+from .torch_sums import agrees, orders_of
 
 # What the loop does by itself; models with methods of their own for it are left alone.
 _STOCK_STEPS = {
@@ -70,33 +70,19 @@ def _is_chain(layers: list[nn.Module]) -> bool:
     return bool(layers) and all(at > 0 and is_conv[at - 1] and type(layers[at]) in _SLOPES for at in acts)
 
 
-class PackedNetwork:
-    """The packed networks of an autoregressive model, made again only when their weights change; copies start empty.
-
-    By what is in them: ``parameter.data`` can be written to without a trace, and the check is short beside a loop.
-    """
-
-    def __init__(self) -> None:
-        self._made: tuple[tuple[Any, ...], tuple[ContextNetwork, bool]] | None = None
-
-    def __reduce__(self) -> tuple[type[PackedNetwork], tuple[()]]:
-        return PackedNetwork, ()
+class PackedNetwork(Repacked[ContextNetwork]):
+    """The packed networks of an autoregressive model."""
 
     def of(self, context_prediction: Any, entropy_parameters: Any, like_torch: bool) -> tuple[ContextNetwork, bool]:
         """For the present weights, which must be float32 on the CPU; and whether it gives torch's very floats.
 
         It does where ``like_torch`` asks for it and torch's order of sums could be found; else the order is our own.
         """
-        weights = [*context_prediction.parameters(), *entropy_parameters.parameters()]
-        slopes = [_SLOPES[type(layer)](layer) for layer in entropy_parameters if type(layer) in _SLOPES]
-        made_of = (*arithmetic(), *map(address_of, weights)) if like_torch else ()
-        made_of += (*slopes, *((weight.shape, crc32c(as_floats(weight).data)) for weight in weights))
-        made = self._made
-        if made is None or made_of != made[0]:
-            found = _pack_like_torch(context_prediction, entropy_parameters) if like_torch else None
-            network = (found, True) if found else (_pack(context_prediction, entropy_parameters), False)
-            self._made = made = made_of, network  # at once: other threads look here too
-        return made[1]
+        networks = context_prediction, entropy_parameters
+        weights = [weight for network in networks for weight in network.parameters()]
+        slopes = tuple(_SLOPES[type(layer)](layer) for layer in entropy_parameters if type(layer) in _SLOPES)
+        pack_like_torch = partial(_pack_like_torch, *networks) if like_torch else None
+        return self.get(weights, slopes, pack_like_torch, partial(_pack, *networks))
 
 
 def _pack_like_torch(context_prediction: Any, entropy_parameters: Any) -> ContextNetwork | None:

@@ -4,10 +4,11 @@ they stand, on our coder.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,11 @@ from torch import Tensor
 
 from scalecodec import rans64
 from scalecodec.cdf import CdfTable
+from scalecodec.errors import BitstreamError
 
 from . import ans
+
+T = TypeVar("T")
 
 _LIMIT = 2.0**31 - 128  # float32 has none between it and 2^31
 
@@ -32,6 +36,26 @@ def encode_as_stock(codec: Any, y: Tensor, params: Tensor, table: CdfTable) -> t
 def decode_as_stock(codec: Any, strings: Sequence[bytes], params: Tensor, table: CdfTable) -> Tensor:
     """Decoded latents; BitstreamError where a string is damaged, or other arithmetic made it."""
     return torch.cat([_decode_item(codec, string, params[i : i + 1], table) for i, string in enumerate(strings)])
+
+
+def decode_with_fallback(compiled: Callable[[], T], own: Callable[[], T]) -> T:
+    """What ``compiled`` gives; where a string does not decode so, what torch's own loop gives, with a warning.
+
+    Raises
+    ------
+    BitstreamError
+        Neither decodes it: that of ``compiled``.
+    """
+    try:
+        return compiled()
+    except BitstreamError as error:
+        first = error
+    try:
+        decoded = own()
+    except BitstreamError:
+        raise first from None
+    warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=4)
+    return decoded
 
 
 def _encode_item(codec: Any, y: Tensor, params: Tensor, table: CdfTable) -> tuple[bytes, Tensor]:

@@ -6,23 +6,22 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
 from torch import Tensor, nn
 
-from scalecodec._core import crc32c
-from scalecodec.arrays import as_floats
 from scalecodec.context import ContextNetwork
 from scalecodec.context_rate import ContextRate, OffsetNetwork
-from scalecodec.errors import BitstreamError
 
 from .autoregressive import UNFOUND, Loop, arguments_of, network_of, on_float32
 from .context_networks import misfit
 from .lane_strings import mark, refuse_marked, unmark
-from .stock_loop import on_our_coder
-from .torch_sums import address_of, arithmetic, offset_orders_of, offsets_agree
+from .repacked import Repacked
+from .stock_loop import decode_with_fallback, on_our_coder
+from .torch_sums import offset_orders_of, offsets_agree
 
 _OWN = (
     on_our_coder(JointAutoregressiveHierarchicalPriorsVbr._compress_ar),
@@ -30,26 +29,18 @@ _OWN = (
 )
 
 
-class PackedOffsets:
-    """A model's offset network, packed; made again when its weights change. Copies start empty."""
-
-    def __init__(self) -> None:
-        self._made: tuple[tuple[Any, ...], tuple[OffsetNetwork, bool]] | None = None
-
-    def __reduce__(self) -> tuple[type[PackedOffsets], tuple[()]]:
-        return PackedOffsets, ()
+class PackedOffsets(Repacked[OffsetNetwork]):
+    """A model's offset network, packed."""
 
     def of(self, layers: Any, num_channels: int, like_torch: bool) -> tuple[OffsetNetwork, bool]:
         """For the present weights; and whether it gives torch's very floats, which ``like_torch`` asks for."""
-        weights = list(layers.parameters())
-        made_of = (num_channels, *arithmetic(), *map(address_of, weights)) if like_torch else (num_channels,)
-        made_of += tuple((weight.shape, crc32c(as_floats(weight).data)) for weight in weights)
-        made = self._made
-        if made is None or made_of != made[0]:
-            found = _offsets_like_torch(layers, num_channels) if like_torch else None
-            network = (found, True) if found else (OffsetNetwork(_pairs(layers), [0] * num_channels), False)
-            self._made = made = made_of, network
-        return made[1]
+        pack_like_torch = partial(_offsets_like_torch, layers, num_channels) if like_torch else None
+        pack = partial(_offsets, layers, num_channels)
+        return self.get(list(layers.parameters()), (num_channels,), pack_like_torch, pack)
+
+
+def _offsets(layers: Any, num_channels: int) -> OffsetNetwork:
+    return OffsetNetwork(_pairs(layers), [0] * num_channels)
 
 
 def _pairs(layers: Any) -> list[tuple[Tensor, Tensor]]:
@@ -152,17 +143,10 @@ class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
             at.inside(y_hat).copy_(network.decode([unmark(y_string)], *arguments, **how))
             return None
         refuse_marked([y_string])
-        try:
-            at.inside(y_hat).copy_(network.decode([y_string], *arguments, threads=threads, rate=rate))
-            return None
-        except BitstreamError as error:
-            first = error
-        try:
-            _OWN[1](self, y_string, y_hat, params, *at)
-        except BitstreamError:
-            raise first from None
-        warnings.warn("a string did not decode with the compiled loop: torch's own was used", stacklevel=3)
-        return None
+        return decode_with_fallback(
+            lambda: at.inside(y_hat).copy_(network.decode([y_string], *arguments, threads=threads, rate=rate)),
+            lambda: _OWN[1](self, y_string, y_hat, params, *at),
+        )
 
 
 ALL = (FastJointVbr,)

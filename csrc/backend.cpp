@@ -26,10 +26,14 @@ bool has_avx512() {
 // Best first. The last defines the format and runs everywhere.
 const KernelSet kKernelSets[] = {
 #if defined(__x86_64__) && defined(__GNUC__)
-    {"avx512", has_avx512, &kAvx512Lanes, {&kAvx512Indexes, &kAvx2Symbols}, &kAvx512Context},
-    {"avx2", has_avx2, &kAvx2Lanes, {&kAvx2Indexes, &kAvx2Symbols}, &kAvx2Context},
+    {"avx512", has_avx512, &kAvx512Lanes, {&kAvx512Indexes, &kAvx2Symbols, &kAvx512Offsets}, &kAvx512Context},
+    {"avx2", has_avx2, &kAvx2Lanes, {&kAvx2Indexes, &kAvx2Symbols, &kAvx2Offsets}, &kAvx2Context},
 #endif
-    {"scalar", [] { return true; }, &kScalarLanes, {&kScalarIndexes, &kScalarSymbols}, &kScalarContext},
+    {"scalar",
+     [] { return true; },
+     &kScalarLanes,
+     {&kScalarIndexes, &kScalarSymbols, &kScalarOffsets},
+     &kScalarContext},
 };
 
 std::atomic<const KernelSet*> forced{nullptr};

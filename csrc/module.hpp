@@ -67,6 +67,7 @@ RowsView rows_of(pybind11::handle table_rows);
 void bind_lists(pybind11::module_& module);
 void bind_table_rows(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
+void bind_offset(pybind11::module_& module);
 void bind_rans64(pybind11::module_& module);
 void bind_context(pybind11::module_& module);
 

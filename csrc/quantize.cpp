@@ -9,7 +9,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "pool.hpp"
+#include "quantize_ranges.hpp"
 #include "quantize_step.hpp"
 
 namespace scalecodec {
@@ -17,8 +17,6 @@ namespace scalecodec {
 namespace {
 
 constexpr std::size_t kQuantizeBlock = 4096;  // elements between two looks at whether all was well
-constexpr std::size_t kLeastRange = std::size_t{1}
-                                    << 15;  // of a thread: 10 us of work, several wake-ups' worth
 
 /// Each six bits in reverse: a path's first decision, in bit 0, weighs most.
 constexpr std::array<std::uint8_t, 64> make_reversed() {
@@ -39,39 +37,6 @@ constexpr std::array<std::uint8_t, 64> make_places() {
   return places;
 }
 constexpr std::array<std::uint8_t, 64> kPlaces = make_places();
-
-template <class Action>
-void with_symbol_type(IntegerType type, Action&& action) {
-  switch (type) {
-    case IntegerType::kInt8:
-      return action(static_cast<std::int8_t*>(nullptr));
-    case IntegerType::kInt16:
-      return action(static_cast<std::int16_t*>(nullptr));
-    default:
-      return action(static_cast<std::int32_t*>(nullptr));
-  }
-}
-
-template <class Action>
-void with_index_type(IntegerType type, Action&& action) {
-  switch (type) {
-    case IntegerType::kUint8:
-      return action(static_cast<std::uint8_t*>(nullptr));
-    case IntegerType::kUint16:
-      return action(static_cast<std::uint16_t*>(nullptr));
-    default:
-      return action(static_cast<std::int32_t*>(nullptr));
-  }
-}
-
-/// Call `action(first, last)` for even ranges of `size` elements; their inner bounds are multiples of a cache
-/// line's.
-template <class Action>
-void for_ranges(std::size_t size, std::size_t num_threads, const Action& action) {
-  const std::size_t count = std::max<std::size_t>(1, std::min(num_threads, size / kLeastRange));
-  const auto bound = [&](std::size_t i) { return i == count ? size : size / count * i / 64 * 64; };
-  run_parallel(count, count, [&](std::size_t i) { action(bound(i), bound(i + 1)); });
-}
 
 /// The first element of [first, last) that fits no `Symbol`, else `last`.
 template <class Symbol>
@@ -102,6 +67,18 @@ void index_block(const QuantizeTask& task, const QuantizeKernels& kernels, std::
   });
 }
 
+/// Requires: symbols and indexes of these elements are there.
+void reconstruct_block(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t first,
+                       std::size_t last) {
+  with_symbol_type(task.symbols.type, [&](auto* tag) {
+    using Symbol = std::remove_pointer_t<decltype(tag)>;
+    std::get<ReconstructKernel<Symbol>>(kernels.offsets->reconstruct)(
+        static_cast<const Symbol*>(task.symbols.data) + first,
+        static_cast<const std::uint8_t*>(task.indexes.data) + first, task.mean ? task.mean + first : nullptr,
+        task.offsets, task.gain, last - first, task.latent_hat + first);
+  });
+}
+
 /// Returns the first element of [first, last) that fits no symbol, else `task.size`.
 std::size_t quantize_range(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t first,
                            std::size_t last) {
@@ -115,6 +92,7 @@ std::size_t quantize_range(const QuantizeTask& task, const QuantizeKernels& kern
         if (stop < end) unfit = stop;
       });
     if (task.scale) index_block(task, kernels, first, end);
+    if (task.latent_hat) reconstruct_block(task, kernels, first, end);
   }
   return unfit;
 }

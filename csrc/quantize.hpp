@@ -24,6 +24,9 @@ struct QuantizeTask {
   const ScaleSearch* search;  // of the scales
   IntegerSink symbols;        // int8, int16 or int32
   IntegerSink indexes;        // uint8, uint16 or int32, which must hold the last index
+  // What the decoder will have, where it is wanted: symbols are then too, and indexes of uint8.
+  float* latent_hat;
+  const float* offsets;  // kMaxOffsets reconstruction offsets by index; null: all 0
 };
 
 /// The kernels' definitions, over arrays. Fails at the first latent that no symbol can stand for, whatever

@@ -9,6 +9,8 @@
 #include <limits>
 #include <tuple>
 
+#include "offset_kernels.hpp"
+
 namespace scalecodec {
 
 /// So many thresholds fit the registers of a SIMD set; those of CompressAI's 64 scales are 63.
@@ -52,11 +54,12 @@ using IndexKernels =
 using SymbolKernels =
     std::tuple<SymbolKernel<std::int8_t>, SymbolKernel<std::int16_t>, SymbolKernel<std::int32_t>>;
 
-/// A set may borrow either of another. The way back has no kernels: it waits for memory and the divider on
-/// all alike.
+/// A set may borrow any of another. The way back without offsets has no kernels: it waits for memory and
+/// the divider on all alike.
 struct QuantizeKernels {
   const IndexKernels* indexes;
   const SymbolKernels* symbols;
+  const OffsetKernels* offsets;
 };
 
 /// The scalar set by its parts, for what a SIMD loop leaves over. Defined in quantize_scalar.cpp alone: a

@@ -65,6 +65,67 @@ def dequantize(
     threads: int,
 ) -> None: ...
 
+_Floats = NDArray[np.float32]
+MAX_OFFSETS: int
+
+def offset_quantize(
+    latent: _Floats,
+    mean: _Floats | None,
+    scale: _Floats,
+    gains: _Floats,
+    offsets: _Floats | None,
+    table: _Floats,
+    bound: float,
+    symbols: NDArray[np.integer],
+    indexes: NDArray[np.uint8],
+    latent_hat: _Floats,
+    threads: int,
+) -> int | None: ...
+def offset_dequantize(
+    symbols: NDArray[np.integer],
+    indexes: NDArray[np.uint8],
+    mean: _Floats | None,
+    gains: _Floats,
+    offsets: _Floats | None,
+    latent_hat: _Floats,
+    threads: int,
+) -> None: ...
+def offset_simulate(
+    latent: _Floats,
+    mean: _Floats | None,
+    scale: _Floats,
+    gains: _Floats,
+    offsets: _Floats | None,
+    table: _Floats,
+    bound: float,
+    noise: _Floats,
+    noisy: _Floats,
+    bounded: _Floats,
+    latent_hat: _Floats,
+    indexes: NDArray[np.uint8],
+    threads: int,
+) -> None: ...
+def offset_backward(
+    grad_noisy: _Floats,
+    grad_bounded: _Floats,
+    grad_latent_hat: _Floats,
+    scale: _Floats,
+    gains: _Floats,
+    bound: float,
+    grad_latent: _Floats,
+    grad_mean: _Floats | None,
+    grad_scale: _Floats,
+    threads: int,
+) -> None: ...
+def offset_gradients(
+    grad_latent_hat: _Floats,
+    latent: _Floats,
+    mean: _Floats | None,
+    gains: _Floats,
+    indexes: NDArray[np.uint8],
+    threads: int,
+) -> _Floats: ...
+
 _Sums = Sequence[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]
 _Rate = tuple[float, NDArray[np.float32] | None, OffsetNetwork | None]
 

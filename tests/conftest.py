@@ -7,7 +7,12 @@ import warnings
 from types import ModuleType
 
 import pytest
+import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():
+    # Triton's kernels then run in its interpreter. It looks at this when it is imported, which inductor does too.
+    os.environ["TRITON_INTERPRET"] = "1"
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

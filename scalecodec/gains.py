@@ -15,8 +15,8 @@ NUM_GAINS = 256
 _STEPS_PER_OCTAVE = 64
 
 
-def _power_of_root(exponent: int) -> float:
-    """2 ** (exponent / 64) from square roots of two alone."""
+def power_of_root(exponent: int) -> float:
+    """2 ** (exponent / 64), the same bits on every machine: from square roots of two alone."""
     octave, remainder = divmod(exponent, _STEPS_PER_OCTAVE)
     value, root = 1.0, 2.0
     for bit in reversed(range(6)):  # 64 == 2 ** 6: bit 5 of the remainder stands for 2 ** (1/2), bit 0 for 2 ** (1/64)
@@ -26,7 +26,7 @@ def _power_of_root(exponent: int) -> float:
     return math.ldexp(value, octave)
 
 
-GAIN_TABLE = tuple(_power_of_root(index - UNIT_GAIN_INDEX) for index in range(NUM_GAINS))
+GAIN_TABLE = tuple(power_of_root(index - UNIT_GAIN_INDEX) for index in range(NUM_GAINS))
 
 
 def nearest_gain_index(gain: float) -> int:

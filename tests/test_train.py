@@ -107,7 +107,7 @@ def test_a_run_leaves_a_log_a_checkpoint_and_a_model(whole_run):
     x = torch.rand(1, 3, 64, 64)
     assert model.decompress(**model.compress(x, gain=0.5))["x_hat"].shape == x.shape
     trained = {name: tensor for name, tensor in weights(out).items() if "parameters" not in name}
-    fresh = loop.create("vbr-mean", channels=4, latent_channels=6).state_dict()
+    fresh = loop.create("vbr-mean", channels=4, latent_channels=6, offsets=True, hyper_step=True).state_dict()
     assert trained.keys() == {f"model.{name}" for name in fresh}
     assert trained["model.entropy_bottleneck.quantiles"].tolist() == [[[-10, 0, 10]]] * 4
 

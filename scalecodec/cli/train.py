@@ -11,6 +11,13 @@ from .terminal import add_json, clock, progress, show
 
 _HELP = {
     "model": "name of the model",
+    "start": "weights to begin from: in the zoo, a weight file, or a state dict in safetensors",
+    "offsets": "reconstruction offsets",
+    "hyper_step": "a step of the hyper-latent that follows the rate",
+    "objective": "random (a gain a crop), sum (of the losses at all levels) or moo (their min-norm point)",
+    "levels": "gains that sum and moo weigh",
+    "normalisation": "of gradients, for moo: none, l2 or loss",
+    "gain": "train for this one gain (0: for all)",
     "channels": "channels inside the transforms (N)",
     "latent_channels": "channels of the latent (M)",
     "steps": "updates in all",
@@ -44,7 +51,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     for field in fields(TrainConfig):
         if field.name in _HELP:
             name = "--" + field.name.replace("_", "-")
-            parser.add_argument(name, type=type(field.default), default=field.default, help=_HELP[field.name])
+            how: dict[str, Any] = {"default": field.default, "help": _HELP[field.name]}
+            if isinstance(field.default, bool):
+                how["action"] = argparse.BooleanOptionalAction
+            else:
+                how["type"] = type(field.default)
+            names = ("--from", name) if field.name == "start" else (name,)
+            parser.add_argument(*names, dest=field.name, **how)
     parser.add_argument("--validate", help="folder of pictures for the R-D curve at the end (default: the data's)")
     add_json(parser)
     parser.set_defaults(run=run)

@@ -7,5 +7,14 @@ tables are prepared once and no list is ever made. Source: Balle et al. 2018 (ar
 from .base import TABLE_BUFFERS, EntropyModel
 from .bottleneck import EntropyBottleneck
 from .gaussian import GaussianConditional
+from .stepped import EXPONENTS, SteppedBottleneck, nearest_exponents
 
-__all__ = ["TABLE_BUFFERS", "EntropyBottleneck", "EntropyModel", "GaussianConditional"]
+__all__ = [
+    "EXPONENTS",
+    "TABLE_BUFFERS",
+    "EntropyBottleneck",
+    "EntropyModel",
+    "GaussianConditional",
+    "SteppedBottleneck",
+    "nearest_exponents",
+]

@@ -127,5 +127,12 @@ class EntropyModel(nn.Module):
         BitstreamError
             A stream is damaged, short, long, or made with other tables or indexes.
         """
+        symbols = self.decode_symbols(strings, indexes, means, stream=stream)
+        return coding.to_latents(symbols, dtype, means, gain)
+
+    def decode_symbols(
+        self, strings: Sequence[bytes], indexes: Tensor, means: Tensor | None = None, *, stream: Stream = RANS64
+    ) -> Tensor:
+        """The symbols alone: int32, of the shape and on the device of ``indexes``; errors as of :meth:`decompress`."""
         coding.check_strings(strings, indexes, means)
-        return coding.to_latents(coding.decode_symbols(strings, indexes, self.table, stream), dtype, means, gain)
+        return coding.decode_symbols(strings, indexes, self.table, stream)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from scalecodec.cdf import PRECISION, CdfTable
@@ -61,9 +62,9 @@ class EntropyBottleneck(EntropyModel):
                     x = x + torch.tanh(hold(self.factors[layer])) * torch.tanh(x)
         return x
 
-    def _likelihood(self, x: Tensor, frozen: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        lower = self._logits_cumulative(x - 0.5, frozen)
-        upper = self._logits_cumulative(x + 0.5, frozen)
+    def _likelihood(self, x: Tensor, step: float | Tensor = 1.0, frozen: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        lower = self._logits_cumulative(x - 0.5 * step, frozen)
+        upper = self._logits_cumulative(x + 0.5 * step, frozen)
         return torch.sigmoid(upper) - torch.sigmoid(lower), lower, upper
 
     def medians(self) -> Tensor:
@@ -73,13 +74,23 @@ class EntropyBottleneck(EntropyModel):
     def _medians_like(self, ndim: int) -> Tensor:
         return self.medians().reshape(1, -1, *[1] * (ndim - 2))
 
-    def forward(self, x: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Quantize [B, channels, ...] (noise in training, else rounding about the medians); also the likelihoods."""
+    def forward(self, x: Tensor, training: bool | None = None, step: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Quantize [B, channels, ...] (noise in training, else rounding about the medians); also the likelihoods.
+
+        ``step`` [B], positive, is each item's; 1 where it is None. Gradients reach it, through noise and likelihoods.
+        """
         noisy = self.training if training is None else training
-        x_hat = self.quantize(x, "noise" if noisy else "dequantize", self._medians_like(x.dim()))
+        medians = self._medians_like(x.dim())
+        if step is None:
+            x_hat = self.quantize(x, "noise" if noisy else "dequantize", medians)
+        else:
+            step = step.reshape(-1, *[1] * (x.dim() - 1))
+            x_hat = self.quantize(x / step, "noise" if noisy else "dequantize", medians / step) * step
         by_channel = x_hat.transpose(0, 1)
         values = by_channel.reshape(by_channel.size(0), 1, -1).to(self.quantiles.dtype)
-        likelihood, _, _ = self._likelihood(values)
+        if step is not None:
+            step = step.expand_as(x_hat).transpose(0, 1).reshape(values.shape)
+        likelihood, _, _ = self._likelihood(values, 1.0 if step is None else step)
         likelihood = self.likelihood_lower_bound(likelihood).reshape(by_channel.shape).transpose(0, 1)
         return x_hat, likelihood
 
@@ -100,6 +111,11 @@ class EntropyBottleneck(EntropyModel):
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         self.quantiles.copy_((low + high) / 2)
 
+    @property
+    def num_tables(self) -> int:
+        """How many coding tables :meth:`update` makes."""
+        return self.channels
+
     @torch.no_grad()
     def update(self, force: bool = False, update_quantiles: bool = False) -> bool:
         """Fill the table buffers from the learned distributions; False where they stand already and not ``force``.
@@ -113,19 +129,28 @@ class EntropyBottleneck(EntropyModel):
             return False
         if update_quantiles:
             self.solve_quantiles()
+        self._set_table(CdfTable.from_pmf(*self._all_pmfs()))
+        return True
+
+    def _all_pmfs(self) -> tuple[list[NDArray[np.float32]], NDArray[np.int32]]:
+        """Of all tables."""
+        return self._pmfs(1.0)
+
+    def _pmfs(self, step: float) -> tuple[list[NDArray[np.float32]], NDArray[np.int32]]:
+        """Of symbols of this step: each channel's probabilities, that of a tail symbol last, and its first symbol."""
         tail_low, median, tail_high = self.quantiles[:, 0, :].unbind(1)
-        below = torch.ceil(median - tail_low).clamp(min=0)
-        above = torch.ceil(tail_high - median).clamp(min=0)
+        below = torch.ceil((median - tail_low) / step).clamp(min=0)
+        above = torch.ceil((tail_high - median) / step).clamp(min=0)
         if not bool((below + above + 2 <= 2**PRECISION).all()):  # before memory is asked for; NaN fails too
             raise TableError(f"quantiles must be finite and span fewer than {2**PRECISION - 1} symbols in each channel")
         below, above = below.int(), above.int()
         length = below + above + 1
-        samples = torch.arange(int(length.max()), device=median.device) + (median - below)[:, None, None]
-        pmf, lower, upper = self._likelihood(samples, frozen=True)
+        samples = torch.arange(int(length.max()), device=median.device) * step
+        samples = samples + (median - below * step)[:, None, None]
+        pmf, lower, upper = self._likelihood(samples, step, frozen=True)
         tails = torch.sigmoid(lower[:, 0, :1]) + torch.sigmoid(-upper[:, 0, -1:])
         rows = [torch.cat((p[0, :n], tail)) for p, n, tail in zip(pmf, length.tolist(), tails, strict=True)]
-        self._set_table(CdfTable.from_pmf([row.cpu().numpy() for row in rows], (-below).cpu().numpy()))
-        return True
+        return [row.cpu().numpy() for row in rows], (-below).cpu().numpy()
 
     def _indexes(self, batch: int, size: Sequence[int]) -> Tensor:
         if any(side < 0 for side in size):

@@ -41,9 +41,8 @@ class GaussianConditional(EntropyModel):
         """
         if self._offset.numel() > 0 and not force:
             return False
-        if scale_table is None:
-            scale_table = self.scale_table if self.scale_table.numel() else default_scale_table()
-        scales = torch.as_tensor(scale_table, dtype=torch.float32).detach().clone()
+        given = self.scales() if scale_table is None else scale_table
+        scales = torch.as_tensor(given, dtype=torch.float32).detach().clone()
         self._set_table(CdfTable.gaussian(scales.cpu()))
         self.scale_table = scales.to(self.scale_table.device)
         return True
@@ -64,8 +63,18 @@ class GaussianConditional(EntropyModel):
         """Quantize ``inputs`` (noise in training, else rounding about ``means``); also the likelihoods."""
         noisy = self.training if training is None else training
         outputs = self.quantize(inputs, "noise" if noisy else "dequantize", means)
-        distance = (outputs if means is None else outputs - means).abs()
-        scales = self.lower_bound_scale(scales)
+        residual = outputs if means is None else outputs - means
+        return outputs, self.likelihood(residual, self.lower_bound_scale(scales))
+
+    def likelihood(self, residual: Tensor, scales: Tensor) -> Tensor:
+        """Of residuals, in steps, under scales that are bounded already; at least 1e-9."""
+        distance = residual.abs()
         upper = torch.erfc((distance - 0.5) / scales * 2**-0.5)
         lower = torch.erfc((distance + 0.5) / scales * 2**-0.5)
-        return outputs, self.likelihood_lower_bound(0.5 * (upper - lower))
+        return self.likelihood_lower_bound(0.5 * (upper - lower))
+
+    def scales(self) -> Tensor:
+        """The scale table; the default one where :meth:`update` has not been run."""
+        if self.scale_table.numel():
+            return self.scale_table
+        return torch.as_tensor(default_scale_table(), dtype=torch.float32, device=self.scale_table.device)

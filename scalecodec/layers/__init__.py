@@ -2,6 +2,8 @@
 
 from .conv import conv, deconv
 from .gdn import GDN
-from .lower_bound import LowerBound
+from .lower_bound import LowerBound, lower_bound
+from .masked_conv import MaskedConv2d
+from .rate import HyperStepNetwork, OffsetNetwork
 
-__all__ = ["GDN", "LowerBound", "conv", "deconv"]
+__all__ = ["GDN", "HyperStepNetwork", "LowerBound", "MaskedConv2d", "OffsetNetwork", "conv", "deconv", "lower_bound"]

@@ -22,6 +22,11 @@ class _LowerBoundFunction(torch.autograd.Function):
         return grad * ((x >= bound) | (grad < 0)), None
 
 
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """``max(x, bound)`` with that gradient."""
+    return _LowerBoundFunction.apply(x, x.new_tensor([bound]))
+
+
 class LowerBound(nn.Module):
     """Elementwise ``max(x, bound)``, any shape and float dtype (Balle et al. 2018, arXiv:1802.01436, appendix).
 

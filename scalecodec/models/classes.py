@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from .autoregressive import JointAutoregressive
 from .base import CompressionModel
-from .vbr import MeanScaleHyperprior
+from .vbr import MeanScaleHyperprior, ScaleHyperprior
 
-MODELS: dict[str, type[CompressionModel]] = {"vbr-mean": MeanScaleHyperprior}
+MODELS: dict[str, type[CompressionModel]] = {
+    "vbr-mean": MeanScaleHyperprior,
+    "vbr-scale": ScaleHyperprior,
+    "vbr-autoregressive": JointAutoregressive,
+}
 
 
 def names() -> tuple[str, ...]:

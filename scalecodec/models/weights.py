@@ -17,7 +17,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from scalecodec.atomic import write_atomic
-from scalecodec.entropy_models import TABLE_BUFFERS, EntropyBottleneck, EntropyModel, GaussianConditional
+from scalecodec.entropy_models import (
+    EXPONENTS,
+    TABLE_BUFFERS,
+    EntropyBottleneck,
+    EntropyModel,
+    GaussianConditional,
+    SteppedBottleneck,
+)
 from scalecodec.errors import BitstreamError
 
 from .base import CompressionModel
@@ -25,7 +32,7 @@ from .classes import create, name_of
 
 _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
-_SIZED_BY_WEIGHTS = (*TABLE_BUFFERS, "scale_table")
+_SIZED_BY_WEIGHTS = (*TABLE_BUFFERS, "scale_table", "offset_table")
 _MAX_CHANNELS = 640  # twice that of any published model of this kind; what a hostile file can ask for stays below 1 GB
 _MAX_TABLE_ENTRIES = 1 << 24  # with the padding that a file leaves out
 
@@ -150,7 +157,7 @@ def _check_values(model: CompressionModel) -> None:
     for module in model.modules():
         wanted = None
         if isinstance(module, EntropyBottleneck):
-            wanted = module.channels
+            wanted = module.num_tables
         elif isinstance(module, GaussianConditional):
             scales = module.scale_table
             wanted = scales.numel()
@@ -158,6 +165,10 @@ def _check_values(model: CompressionModel) -> None:
                 raise ValueError("the scale table must ascend from above 0")
         if isinstance(module, EntropyModel) and module.table.num_tables != wanted:
             raise ValueError(f"{module.table.num_tables} coding tables, wanted {wanted}")
+        if isinstance(module, SteppedBottleneck) and not bool(
+            ((module.exponents >= EXPONENTS[0]) & (module.exponents <= EXPONENTS[-1])).all()
+        ):
+            raise ValueError(f"exponents of steps must lie in [{EXPONENTS[0]}, {EXPONENTS[-1]}]")
 
 
 def _checked_config(config: Any) -> dict[str, int]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from scalecodec.gains import nearest_gain_index
+
 # Lagrangian at unit gain: the highest of the eight levels of arXiv:2402.18930 (loss: bpp + lambda * 255^2 * MSE).
 LAMBDA_MAX = 0.18
+OBJECTIVES = ("random", "sum", "moo")
+NORMALISATIONS = ("none", "l2", "loss")
 
 
 @dataclass(frozen=True)
@@ -16,11 +20,23 @@ class TrainConfig:
     ``batch`` is per process; ``crop`` in pixels, a multiple of 64; ``minutes`` (0: none) ends the run, and its learning
     rate schedule, by the clock where that comes before ``steps``; ``precision`` "float32", "bfloat16" or "auto"
     (bfloat16 where the machine has instructions for it).
+
+    ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.
+    ``objective``: "random" (a gain an item, or ``gain`` where it is not 0), "sum" of the losses at ``levels`` gains, or
+    "moo", their min-norm point after ``normalisation`` "none", "l2" or "loss". ``offsets`` and ``hyper_step``: whether
+    the model has reconstruction offsets and a step of the hyper-latent.
     """
 
     data: str
     out: str
     model: str = "vbr-mean"
+    start: str = ""
+    offsets: bool = True
+    hyper_step: bool = True
+    objective: str = "random"
+    levels: int = 5
+    normalisation: str = "loss"
+    gain: float = 0.0
     channels: int = 96
     latent_channels: int = 128
     steps: int = 100_000
@@ -45,7 +61,16 @@ class TrainConfig:
                 raise TypeError(f"{field.name} must be an int, got {value!r}")
             if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise ValueError(f"{field.name} must be finite and not negative, got {value}")
-        for name in ("channels", "latent_channels", "steps", "batch", "crop", "log_every", "checkpoint_every"):
+        for name in (
+            "channels",
+            "latent_channels",
+            "levels",
+            "steps",
+            "batch",
+            "crop",
+            "log_every",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "lambda_max", "clip_norm"):
@@ -53,5 +78,13 @@ class TrainConfig:
                 raise ValueError(f"{name} must not be 0: nothing would be learned")
         if self.crop % 64:
             raise ValueError(f"crop must be a multiple of 64, got {self.crop}")
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+        if self.normalisation not in NORMALISATIONS:
+            raise ValueError(f"normalisation must be one of {', '.join(NORMALISATIONS)}, got {self.normalisation!r}")
+        if self.gain:
+            nearest_gain_index(self.gain)
+            if self.objective != "random":
+                raise ValueError(f"a fixed gain leaves nothing for objective {self.objective!r} to weigh")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from scalecodec.gains import GAIN_TABLE, NUM_GAINS
 from scalecodec.models import CompressionModel, create
 
 from .checkpoint import load_checkpoint, read_scalars, save_checkpoint
 from .config import TrainConfig
 from .data import RandomCrops
 from .distributed import World, world
-from .losses import RateDistortion, psnr_of, rate_distortion
+from .losses import RateDistortion, psnr_of
+from .objectives import backward
 from .optimizers import make_optimizers, set_rates
+from .start import begin_from
 
 
 def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
@@ -32,11 +33,17 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
+_SETTLED = (
+    *("model", "channels", "latent_channels", "offsets", "hyper_step", "start", "batch", "crop", "seed"),
+    *("lambda_max", "objective", "levels", "normalisation", "gain"),
+)
+
+
 def _check_resumable(config: TrainConfig, saved: dict[str, Any]) -> None:
     """A run may be made longer or logged otherwise; what it learns may not change half-way."""
-    for name in ("model", "channels", "latent_channels", "batch", "crop", "lambda_max", "seed"):
-        if saved[name] != getattr(config, name):
-            raise ValueError(f"{config.out} holds a run with {name} {saved[name]}, got {getattr(config, name)}")
+    for name in _SETTLED:
+        if saved.get(name) != getattr(config, name):
+            raise ValueError(f"{config.out} holds a run with {name} {saved.get(name)}, got {getattr(config, name)}")
 
 
 class Trainer:
@@ -46,12 +53,19 @@ class Trainer:
         self.config, self.here = config, here
         torch.manual_seed(config.seed)
         self.model: CompressionModel = create(
-            config.model, channels=config.channels, latent_channels=config.latent_channels
+            config.model,
+            channels=config.channels,
+            latent_channels=config.latent_channels,
+            offsets=config.offsets,
+            hyper_step=config.hyper_step,
         )
+        if config.start:
+            begin_from(self.model, config.start)
         self.model.to(here.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         for name, parameter in self.model.named_parameters():
             # Quantiles are solved for at the end; no gradient reaches them.
             parameter.requires_grad_(not name.endswith("quantiles"))
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizers = make_optimizers(self.model, config)
         self.dtype = _autocast_dtype(config.precision, here.device)
         self.step, self.seconds = 0, 0.0
@@ -87,19 +101,19 @@ class Trainer:
         # Noise and gains follow from (seed, step, rank): a resumed run repeats the uninterrupted one.
         torch.manual_seed(self.config.seed * 1_000_003 + self.step * 1009 + self.here.rank)
         x = x.to(self.here.device, memory_format=torch.channels_last, non_blocking=True)
-        gain = torch.tensor(GAIN_TABLE)[torch.randint(NUM_GAINS, (len(x),))].to(self.here.device)
         set_rates(self.optimizers, self.config, self.step, self.done())
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.here.device.type, self.dtype, enabled=self.dtype is not None):
-            output = self.parallel(x, gain)
-        result = rate_distortion(output, x, gain, self.config.lambda_max)
-        result.loss.backward()
+        result = backward(self._forward, x, self.trained, self.config)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         if math.isfinite(norm):
             for optimizer in self.optimizers:
                 optimizer.step()
         return result, norm
+
+    def _forward(self, x: Tensor, gain: Tensor) -> dict[str, Any]:
+        with torch.autocast(self.here.device.type, self.dtype, enabled=self.dtype is not None):
+            return self.parallel(x, gain)
 
     def save(self) -> None:
         """Checkpoint, from the main process."""

@@ -1,0 +1,314 @@
+"""Variable-rate hyperprior models: one gain scales every latent before it is rounded; offsets and a step follow it.
+
+Kamisli, Racape and Choi 2024 (arXiv:2402.18930): ``gain = 1 / step`` for all latents; reconstruction offsets, and a
+step of the hyper-latent, each from a small network of the gain. What both ends must share of these networks' outputs is
+made once, by :meth:`HyperpriorModel.update`, and kept as integers: the decoder of a file evaluates neither.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalecodec.entropy_models import EntropyBottleneck, GaussianConditional, SteppedBottleneck, nearest_exponents
+from scalecodec.errors import BitstreamError
+from scalecodec.gains import GAIN_TABLE, NUM_GAINS, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
+from scalecodec.layers import HyperStepNetwork, OffsetNetwork
+from scalecodec.quantize import offset_dequantize, offset_simulate, round_ste
+from scalecodec.streams import LANES, Stream
+
+from .base import CompressionModel
+
+OFFSET_UNIT = 256  # reconstruction offsets are kept in 256ths of a step, int8
+_NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
+_HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
+_Z_LENGTH = struct.Struct("<I")
+
+
+def check_finite(values: Tensor, what: str, blame: type[ValueError]) -> None:
+    """Raise ``blame`` where the hyper-latent gives ``what`` that are not finite."""
+    # A sum shows whatever is not finite, and sooner; large values may overflow it, and then all are looked at.
+    if not math.isfinite(values.sum()) and not bool(values.isfinite().all()):
+        raise blame(f"the hyper-latent gives {what} that are not finite: damaged stream or weights")
+
+
+class HyperpriorModel(CompressionModel):
+    """Base of the variable-rate models; a subclass has the networks, and says what comes out of ``h_s``.
+
+    Parameters
+    ----------
+    channels, latent_channels : N and M
+    offsets, hyper_step : whether the model has that part of the paper
+    """
+
+    downsampling_factor = 64
+    latent_stride = 16
+    h_a: torch.nn.Module
+    h_s: torch.nn.Module
+    QuantABCD: OffsetNetwork | None  # the names are CompressAI's
+    gayn2zqstep: HyperStepNetwork | None
+    offset_table: Tensor  # int8 [NUM_GAINS * num_tables], empty before update()
+
+    def __init__(self, channels: int, latent_channels: int, offsets: bool = False, hyper_step: bool = False) -> None:
+        super().__init__()
+        self.channels, self.latent_channels = channels, latent_channels
+        self.entropy_bottleneck = SteppedBottleneck(channels) if hyper_step else EntropyBottleneck(channels)
+        self.gaussian_conditional = GaussianConditional()
+        self.QuantABCD = OffsetNetwork() if offsets else None
+        self.gayn2zqstep = HyperStepNetwork() if hyper_step else None
+        if offsets:
+            self.register_buffer("offset_table", torch.empty(0, dtype=torch.int8))
+
+    def config(self) -> dict[str, int]:
+        parts = {"offsets": self.QuantABCD, "hyper_step": self.gayn2zqstep}
+        sizes = {"channels": self.channels, "latent_channels": self.latent_channels}
+        return sizes | {name: 1 for name, part in parts.items() if part is not None}
+
+    @classmethod
+    def config_of(cls, state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {
+            "channels": state_dict["g_a.0.weight"].shape[0],
+            "latent_channels": state_dict["g_a.6.weight"].shape[0],
+            "offsets": "QuantABCD.0.weight" in state_dict,
+            "hyper_step": "gayn2zqstep.0.weight" in state_dict,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> HyperpriorModel:
+        """As the base; also of CompressAI's ``-vbr`` models, whose tables are made anew."""
+        ours = "entropy_bottleneck.exponents" in state_dict or "offset_table" in state_dict
+        adapted = "QuantABCD.0.weight" in state_dict or "gayn2zqstep.0.weight" in state_dict
+        if ours or not adapted:
+            return super().from_state_dict(state_dict)  # type: ignore[return-value]
+        kept = {name: tensor for name, tensor in state_dict.items() if name not in _NOT_OURS}
+        model = cls(**cls.config_of(kept))
+        try:
+            missing, unknown = model.load_state_dict(kept, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"no state dict of a {cls.__name__}: {error}") from error
+        if wrong := [*unknown, *(set(missing) - {"offset_table", "entropy_bottleneck.exponents"})]:
+            raise ValueError(f"no state dict of a {cls.__name__}: missing or unknown {', '.join(sorted(wrong))}")
+        model.update(force=True)
+        return model
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any) -> None:
+        name = prefix + "offset_table"
+        if self.QuantABCD is not None and name in state_dict:  # its size depends on the tables: take the checkpoint's
+            self.offset_table = torch.empty_like(state_dict[name])
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    # What a subclass may change.
+
+    def _hyper_input(self, y: Tensor) -> Tensor:
+        """What ``h_a`` takes."""
+        return y
+
+    def _scales_means(self, z_hat: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What prices the latents, float32: the entropy model stays in it whatever surrounds it, as bfloat16 scales
+        would misprice the symbols.
+        """
+        with torch.autocast(z_hat.device.type, enabled=False):
+            scales, means = self.h_s(z_hat.float()).chunk(2, 1)
+        return scales, means
+
+    # Training.
+
+    def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> dict[str, Any]:
+        """Differentiable coding simulation.
+
+        Parameters
+        ----------
+        x : float [B, 3, H, W] in [0, 1]; H and W multiples of 64
+        gain : float, or float tensor [B], each > 0
+
+        Returns
+        -------
+        dict
+            ``x_hat`` [B, 3, H, W], not clamped; ``likelihoods``: ``y`` [B, M, H/16, W/16], ``z`` [B, N, H/64, W/64].
+
+        Raises
+        ------
+        ValueError
+            The shape of ``x`` or the gains are not such.
+        """
+        self._check_input(x)
+        gains = _checked_gains(gain, x)
+        y = self.g_a(x).float()
+        z_hat, z_likelihoods = self._hyper_simulated(self.h_a(self._hyper_input(y)).float(), gains)
+        y_hat, y_likelihoods = self._simulated(y, z_hat, gains)
+        return {"x_hat": self.g_s(y_hat), "likelihoods": {"y": y_likelihoods, "z": z_likelihoods}}
+
+    def _hyper_simulated(self, z: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
+        if self.gayn2zqstep is None:
+            return self.entropy_bottleneck(z)
+        return self.entropy_bottleneck(z, step=self.gayn2zqstep(gains))
+
+    def _simulated(self, y: Tensor, z_hat: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents as decoded, and the likelihoods of what is coded."""
+        scales, means = self._scales_means(z_hat)
+        return self._priced(y, scales, means, gains)
+
+    def _priced(self, y: Tensor, scales: Tensor, means: Tensor | None, gains: Tensor) -> tuple[Tensor, Tensor]:
+        conditional = self.gaussian_conditional
+        simulated = offset_simulate(
+            y,
+            means,
+            scales,
+            gains,
+            None if self.QuantABCD is None else self.QuantABCD.table(gains, conditional.scales()),
+            scale_table=conditional.scales(),
+            scale_bound=conditional.lower_bound_scale.bound,
+            noise=None if self.training else torch.zeros_like(y),
+        )
+        residual = simulated.noisy if self.training else round_ste(simulated.noisy)
+        return simulated.latent_hat, conditional.likelihood(residual, simulated.scale)
+
+    # Coding.
+
+    @torch.no_grad()
+    def update(self, scale_table: Tensor | None = None, force: bool = False, update_quantiles: bool = False) -> bool:
+        """Fill the coding tables, the hyper-latent's steps and the offsets of all gains; True if any was filled."""
+        gains = torch.tensor(GAIN_TABLE)
+        if self.gayn2zqstep is not None and (force or not self.entropy_bottleneck._offset.numel()):
+            steps = self.gayn2zqstep(gains.to(self.entropy_bottleneck.quantiles.device))
+            self._exponents().copy_(nearest_exponents(steps))
+        updated = super().update(scale_table, force=force, update_quantiles=update_quantiles)
+        if self.QuantABCD is not None and len(self.gaussian_conditional.scale_table) > 256:
+            raise ValueError("a model with reconstruction offsets takes at most 256 scales")
+        if self.QuantABCD is not None and (force or not self.offset_table.numel()):
+            table = self.QuantABCD.table(gains.to(self.offset_table.device), self.gaussian_conditional.scale_table)
+            self.offset_table = (table * OFFSET_UNIT).round().clamp(-128, 127).to(torch.int8).flatten()
+            updated = True
+        return updated
+
+    def reconstruction_offsets(self, gain_index: int) -> Tensor | None:
+        """Float32 [num_tables], in steps; None where the model has none. ValueError before :meth:`update`."""
+        if self.QuantABCD is None:
+            return None
+        if not self.offset_table.numel():
+            raise ValueError("no reconstruction offsets: run update() first")
+        return self.offset_table.view(NUM_GAINS, -1)[gain_index].float() / OFFSET_UNIT
+
+    @torch.no_grad()
+    def encode_latent(
+        self, y: Tensor, gain_index: int, stream: Stream = LANES
+    ) -> tuple[list[bytes], list[bytes], tuple[int, int]]:
+        """Latents [B, M, h, w] to (y strings, z strings, hyper-latent size); h and w multiples of 4."""
+        z = self.h_a(self._hyper_input(y))
+        z_strings = self.entropy_bottleneck.compress(z, *self._step_of(gain_index), stream=stream)
+        size = (z.shape[-2], z.shape[-1])
+        # The decoder's very z, by the decoder's own path: both ends must see the same scales.
+        z_hat = self._decode_hyper(z_strings, size, gain_index, stream)
+        return self._encode_y(y, z_hat, gain_index, stream), z_strings, size
+
+    @torch.no_grad()
+    def decode_latent(
+        self,
+        y_strings: Sequence[bytes],
+        z_strings: Sequence[bytes],
+        size: Sequence[int],
+        gain_index: int,
+        stream: Stream = LANES,
+    ) -> Tensor:
+        """Inverse of :meth:`encode_latent`: reconstructed latents [B, M, 4 * size[0], 4 * size[1]].
+
+        Raises
+        ------
+        BitstreamError
+            A stream is damaged, or was made with other weights.
+        """
+        y = self._decode_y(y_strings, self._decode_hyper(z_strings, size, gain_index, stream), gain_index, stream)
+        check_finite(y, "latents", BitstreamError)  # so the means were, and these are in the caches by now
+        return y
+
+    def _exponents(self) -> Tensor:
+        return self.entropy_bottleneck.get_buffer("exponents")
+
+    def _step_of(self, gain_index: int) -> tuple[int, ...]:
+        """What the bottleneck is told of a rate."""
+        return () if self.gayn2zqstep is None else (gain_index,)
+
+    def _decode_hyper(self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream) -> Tensor:
+        return self.entropy_bottleneck.decompress(z_strings, size, *self._step_of(gain_index), stream=stream)
+
+    def _indexes_means(self, z_hat: Tensor, gain_index: int, blame: type[ValueError]) -> tuple[Tensor, Tensor | None]:
+        scales, means = self._scales_means(z_hat)
+        check_finite(scales, "scales", blame)
+        conditional = self.gaussian_conditional
+        return conditional.build_indexes(scales, GAIN_TABLE[gain_index], dtype=conditional.index_dtype), means
+
+    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream) -> list[bytes]:
+        indexes, means = self._indexes_means(z_hat, gain_index, ValueError)
+        return self.gaussian_conditional.compress(y, indexes, means, gain=GAIN_TABLE[gain_index], stream=stream)
+
+    def _decode_y(self, y_strings: Sequence[bytes], z_hat: Tensor, gain_index: int, stream: Stream) -> Tensor:
+        indexes, means = self._indexes_means(z_hat, gain_index, BitstreamError)
+        gain, offsets = GAIN_TABLE[gain_index], self.reconstruction_offsets(gain_index)
+        if offsets is None:
+            return self.gaussian_conditional.decompress(y_strings, indexes, means=means, gain=gain, stream=stream)
+        symbols = self.gaussian_conditional.decode_symbols(y_strings, indexes, means, stream=stream)
+        return offset_dequantize(symbols, indexes, means, gain, offsets)
+
+    def _check_input(self, x: Tensor) -> None:
+        multiple = self.downsampling_factor
+        if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape or x.shape[2] % multiple or x.shape[3] % multiple:
+            raise ValueError(f"x must be [B, 3, H, W], H and W multiples of {multiple}, got {tuple(x.shape)}")
+
+    @torch.no_grad()
+    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES) -> bytes:
+        """One latent [1, M, h, w] as one chunk: length of the z stream (u32, little-endian), z stream, y stream."""
+        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index, stream)
+        return _Z_LENGTH.pack(len(z_string)) + z_string + y_string
+
+    @torch.no_grad()
+    def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
+        """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
+        if len(chunk) < _Z_LENGTH.size:
+            raise BitstreamError(f"a chunk must hold {_Z_LENGTH.size} bytes at the least, got {len(chunk)}")
+        (z_length,) = _Z_LENGTH.unpack_from(chunk)
+        streams = chunk[_Z_LENGTH.size :]
+        size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
+        return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index, stream)
+
+    @torch.no_grad()
+    def compress(self, x: Tensor, gain: float = 1.0, *, stream: Stream = LANES) -> dict[str, Any]:
+        """CompressAI's contract: ``{"strings": [[y per item], [z per item]], "shape": (h, w)}`` plus ``gain_index``.
+
+        ``x`` float [B, 3, H, W] in [0, 1], H and W multiples of 64; ``gain`` is taken to the nearest of the table's.
+        ``stream``: ``streams.RANS64`` gives CompressAI's bytes, for its decoder.
+        """
+        self._check_input(x)
+        gain_index = nearest_gain_index(gain)
+        y_strings, z_strings, shape = self.encode_latent(self.g_a(x), gain_index, stream)
+        return {"strings": [y_strings, z_strings], "shape": shape, "gain_index": gain_index}
+
+    @torch.no_grad()
+    def decompress(
+        self,
+        strings: Sequence[Sequence[bytes]],
+        shape: Sequence[int],
+        gain_index: int = UNIT_GAIN_INDEX,
+        *,
+        stream: Stream = LANES,
+    ) -> dict[str, Tensor]:
+        """``{"x_hat": float [B, 3, H, W] in [0, 1]}`` from what :meth:`compress` returned.
+
+        ``shape`` decides what is allocated, 64 x 64 pixels an element and string: bound it where it comes from a file.
+        """
+        if len(strings) != 2 or len(shape) != 2:
+            raise ValueError(f"wanted two lists of strings (y, z) and a shape of two, got {len(strings)} and {shape}")
+        y_hat = self.decode_latent(strings[0], strings[1], shape, check_gain_index(gain_index), stream)
+        return {"x_hat": self.g_s(y_hat).clamp(0, 1)}
+
+
+def _checked_gains(gain: float | Tensor, x: Tensor) -> Tensor:
+    """Gains [B], float32."""
+    gains = torch.as_tensor(gain, dtype=torch.float32, device=x.device).reshape(-1)
+    if len(gains) not in (1, len(x)) or not bool((gains > 0).all()):
+        raise ValueError(f"gain must be one positive number, or one for each of {len(x)} items, got {gains.tolist()}")
+    return gains.expand(len(x))

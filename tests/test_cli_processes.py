@@ -18,9 +18,10 @@ from PIL import Image
 
 from scalecodec import __version__, codec, image
 from scalecodec.cli import main
-from scalecodec.models import save_weights
+from scalecodec.models import MeanScaleHyperprior, freeze, save_weights
 
 from .codec_kit import picture, small_model
+from .models.vbr_kit import awake
 
 COMMANDS = ("demo", "encode", "decode", "info", "train", "eval", "bench")
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
@@ -209,3 +210,25 @@ def test_ctrl_c_ends_a_training_run_quietly_and_keeps_its_checkpoint(folder):
     assert len(steps) > 2
     assert (folder / "run" / "checkpoint.safetensors").stat().st_size > 10_000
     assert not list((folder / "run").glob("*.tmp"))
+
+
+def test_eval_vbr_measures_what_each_part_is_worth(folder, capsys):
+    freeze(model := awake(MeanScaleHyperprior))
+    save_weights(model, "whole.safetensors")
+    single = [f"--single=whole.safetensors={gain}" for gain in (0.1, 0.9)]
+    options = ["-m", "whole.safetensors", "--gains", "0.1,0.3,1.0", "--no-ms-ssim", "-o", "out", "--json"]
+    assert main(["eval", "vbr", "pictures", *single, *options]) == 0
+    result = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    size = {(row["label"], row["setting"], row["image"]): row["num_bytes"] for row in result["rows"]}
+    labels = {label for label, _, _ in size}
+    assert labels == {"whole", "without offsets", "without hyper_step", "single rates"}
+    for (label, gain, name), num_bytes in size.items():
+        if label == "without offsets":
+            assert num_bytes == size["whole", gain, name], "offsets changed the stream"
+    hyper = result["parts"]["hyper_bytes"]
+    assert hyper["whole"] == hyper["without offsets"]
+    assert hyper["whole"]["0.1"] < 0.8 * hyper["without hyper_step"]["0.1"]
+    assert set(result["parts"]["thirds"]) <= labels
+    assert (folder / "out" / "psnr.png").exists()
+    assert main(["eval", "all", "pictures"]) == 2
+    assert "wanted FOLDER or vbr FOLDER" in capsys.readouterr().err

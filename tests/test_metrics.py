@@ -219,3 +219,18 @@ def test_rates_without_overlap_and_other_methods() -> None:
         metrics.bd_rate(*low, *high, method="spline")
     with pytest.raises(ValueError, match="at least 4 points"):
         metrics.bd_rate(*low, *high, method="cubic")
+
+
+def test_bd_rate_of_a_part_is_of_that_part():
+    anchor = [1.0, 2.0, 4.0, 8.0], [30.0, 33.0, 36.0, 39.0]
+    test = [1.1, 2.2, 4.0, 7.2], [30.0, 33.0, 36.0, 39.0]
+    low, high = (metrics.bd_rate(*anchor, *test, within=ends) for ends in ((29.0, 33.0), (37.0, 50.0)))
+    assert (low.low, low.high, high.low, high.high) == (30, 33, 37, 39)
+    assert low.value > 8
+    assert high.value < -3
+    whole = metrics.bd_rate(*anchor, *test)
+    parts = [metrics.bd_rate(*anchor, *test, within=ends) for ends in ((30.0, 34.0), (34.0, 39.0))]
+    logs = [math.log1p(part.value / 100) * (part.high - part.low) for part in parts]
+    assert sum(logs) == pytest.approx(math.log1p(whole.value / 100) * 9)
+    with pytest.raises(ValueError, match="no range of quality in common"):
+        metrics.bd_rate(*anchor, *test, within=(40.0, 41.0))

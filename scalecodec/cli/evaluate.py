@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from .terminal import add_json, progress, show
 
@@ -18,9 +19,33 @@ def _gains(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"wanted numbers with commas between them, got {text!r}") from None
 
 
+def _single(text: str) -> tuple[str, float]:
+    path, separator, gain = text.rpartition("=")
+    try:
+        if separator:
+            return path, float(gain)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"wanted FILE=GAIN, got {text!r}")
+
+
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("eval", help="measure rate and distortion over a folder of pictures")
-    parser.add_argument("folder", help="folder of 8-bit RGB pictures")
+    parser.add_argument(
+        "what",
+        nargs="+",
+        metavar="[vbr] FOLDER",
+        help="folder of 8-bit RGB pictures; with vbr before it, the model without each of its parts and the --single "
+        "models stand beside it instead of other codecs",
+    )
+    parser.add_argument(
+        "--single",
+        type=_single,
+        action="append",
+        default=[],
+        metavar="FILE=GAIN",
+        help="with vbr: a weight file and the gain it was trained for; may be given several times",
+    )
     parser.add_argument("-m", "--model", default="vbr-mean", help="name in the zoo or weight file")
     parser.add_argument("--gains", type=_gains, help="comma-separated gains (default: nine from 0.064 to 1)")
     parser.add_argument("--anchors", default=",".join(_ANCHORS), help="comma-separated, or empty for none")
@@ -34,13 +59,14 @@ def run(options: argparse.Namespace) -> None:
     from scalecodec import eval as evaluation
     from scalecodec.container import write_atomic
 
-    ladder = evaluation.scalecodec_ladder(options.model, *([options.gains] if options.gains else []))
-    label = ladder[0].label
-    rungs = list(ladder)
-    for anchor in filter(None, options.anchors.split(",")):
-        rungs += evaluation.anchors.ladder(anchor)
+    *kind, pictures = options.what
+    if kind not in ([], ["vbr"]):
+        raise ValueError(f"wanted FOLDER or vbr FOLDER, got {' '.join(options.what)}")
+    images = evaluation.find_images(pictures)
+    rungs = _vbr_rungs(options) if kind else _codec_rungs(options)
+    label = rungs[0].label
     rows = evaluation.measure(
-        evaluation.find_images(options.folder),
+        images,
         rungs,
         ms_ssim=not options.no_ms_ssim,
         progress=lambda done, total, text: progress(done / total, text),
@@ -48,13 +74,51 @@ def run(options: argparse.Namespace) -> None:
     points = evaluation.mean_curve(rows)
     qualities = ["psnr"] if options.no_ms_ssim else ["psnr", "ms_ssim_db"]
     comparisons = [one for quality in qualities for one in evaluation.compare(rows, label, quality=quality)]
-    text = evaluation.report.to_json(rows, points, comparisons)
+    result = json.loads(evaluation.report.to_json(rows, points, comparisons))
+    text = evaluation.report.table(points, comparisons)
+    if kind:
+        parts = evaluation.variants.worth(points, rungs, images)
+        result["parts"], text = parts, f"{text}\n\n{_text_of(parts)}"
     if options.output:
         folder = Path(options.output)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "rows.csv", evaluation.report.to_csv(rows).encode())
         write_atomic(folder / "means.csv", evaluation.report.to_csv(points).encode())
-        write_atomic(folder / "results.json", text.encode())
+        write_atomic(folder / "results.json", json.dumps(result, indent=1, allow_nan=False).encode())
         for quality in qualities:
             evaluation.report.plot(points, folder / f"{quality.removesuffix('_db')}.png", quality=quality)
-    show(options, json.loads(text), evaluation.report.table(points, comparisons))
+    show(options, result, text)
+
+
+def _codec_rungs(options: argparse.Namespace) -> list[Any]:
+    """Our ladder, and those of other codecs."""
+    from scalecodec import eval as evaluation
+
+    rungs = list(evaluation.scalecodec_ladder(options.model, *([options.gains] if options.gains else [])))
+    for anchor in filter(None, options.anchors.split(",")):
+        rungs += evaluation.anchors.ladder(anchor)
+    return rungs
+
+
+def _vbr_rungs(options: argparse.Namespace) -> list[Any]:
+    """The model's ladder, those of it without each part, and models of one rate."""
+    from scalecodec import models
+    from scalecodec.eval import variants
+
+    model = models.load(options.model)
+    gains = [options.gains] if options.gains else []
+    rungs = list(variants.ladder_of(Path(options.model).stem, model, *gains))
+    for label, variant in variants.variants(model).items():
+        rungs += variants.ladder_of(label, variant, *gains)
+    return rungs + list(variants.single_rates(options.single))
+
+
+def _text_of(parts: dict[str, Any]) -> str:
+    lines = [
+        f"BD-rate by thirds of the range, against {anchor}: {', '.join(f'{value:+.2f} %' for value in values)}"
+        for anchor, values in parts["thirds"].items()
+    ]
+    for label, sizes in parts["hyper_bytes"].items():
+        ends = ", ".join(f"{count:.0f} at gain {gain}" for gain, count in sizes.items())
+        lines.append(f"bytes of hyper-latents a picture, {label}: {ends}")
+    return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import anchors, report
+from . import anchors, report, variants
 from .comparison import Comparison, compare
 from .ladder import Rung, scalecodec_ladder
 from .rate_distortion import Point, Row, find_images, mean_curve, measure
@@ -19,4 +19,5 @@ __all__ = [
     "measure",
     "report",
     "scalecodec_ladder",
+    "variants",
 ]

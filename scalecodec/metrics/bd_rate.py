@@ -39,6 +39,7 @@ def bd_rate(
     test_rate: npt.ArrayLike,
     test_quality: npt.ArrayLike,
     method: str = "pchip",
+    within: tuple[float, float] | None = None,
 ) -> BjontegaardDelta:
     """Mean difference in rate at equal quality, in percent of the anchor's rate.
 
@@ -51,6 +52,7 @@ def bd_rate(
     method : {"pchip", "akima", "cubic"}
         What joins the points of log10(rate) against quality: the monotone piecewise cubic of Fritsch and Carlson, the
         one of Akima, or the one polynomial of degree 3 of the first proposal (four points or more).
+    within : (low, high) of quality, to look at a part of the common range only
 
     Returns
     -------
@@ -70,7 +72,7 @@ def bd_rate(
     """
     anchor = _curve(anchor_rate, anchor_quality, "anchor")
     test = _curve(test_rate, test_quality, "test")
-    mean, low, high = _mean_difference(anchor[::-1], test[::-1], method, "quality")
+    mean, low, high = _mean_difference(anchor[::-1], test[::-1], method, "quality", within)
     return BjontegaardDelta(float(np.expm1(mean * np.log(10))) * 100, low, high)
 
 
@@ -115,12 +117,18 @@ def _curve(rate: npt.ArrayLike, quality: npt.ArrayLike, name: str) -> tuple[Floa
 
 
 def _mean_difference(
-    anchor: tuple[Floats, Floats], test: tuple[Floats, Floats], method: str, axis: str
+    anchor: tuple[Floats, Floats],
+    test: tuple[Floats, Floats],
+    method: str,
+    axis: str,
+    within: tuple[float, float] | None = None,
 ) -> tuple[float, float, float]:
-    """Mean of test - anchor over the common range of x, and that range; each curve is (x, y)."""
+    """Mean of test - anchor over the common range of x, or its part ``within``, and that range; curves are (x, y)."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     low, high = max(anchor[0][0], test[0][0]), min(anchor[0][-1], test[0][-1])
+    if within is not None:
+        low, high = max(low, within[0]), min(high, within[1])
     if low >= high:
         raise ValueError(
             f"the two have no range of {axis} in common: "

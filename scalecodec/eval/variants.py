@@ -1,0 +1,114 @@
+"""What the parts of a variable-rate model are worth: the model without one, and models of one rate beside it
+(arXiv:2402.18930, section 4).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import struct
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from scalecodec import image
+from scalecodec.metrics import BjontegaardDelta, bd_rate
+
+from .ladder import DEFAULT_GAINS, Rung, Samples
+from .rate_distortion import Point
+
+SINGLE_RATES = "single rates"
+_Z_LENGTH = struct.Struct("<I")
+
+
+def without_offsets(model: Any) -> Any:
+    """A copy that reconstructs at the symbols themselves; its streams are the model's, byte for byte."""
+    twin = copy.deepcopy(model)
+    twin.offset_table.zero_()
+    return twin
+
+
+def without_hyper_step(model: Any) -> Any:
+    """A copy whose hyper-latent has step 1 at every gain."""
+    twin = copy.deepcopy(model)
+    twin.entropy_bottleneck.exponents.zero_()
+    twin.entropy_bottleneck.update(force=True)
+    return twin
+
+
+def variants(model: Any) -> dict[str, Any]:
+    """The model without each part that it has, by label."""
+    parts = model.config()
+    makers = {"offsets": without_offsets, "hyper_step": without_hyper_step}
+    return {f"without {part}": make(model) for part, make in makers.items() if part in parts}
+
+
+def ladder_of(label: str, model: Any, gains: Sequence[float] = DEFAULT_GAINS) -> tuple[Rung, ...]:
+    """A model, not its name, at several gains."""
+    from scalecodec import codec  # loads torch
+
+    return tuple(
+        Rung(label, gain, partial(codec.encode, model=model, gain=gain), partial(codec.decode, model=model))
+        for gain in gains
+    )
+
+
+def single_rates(files: Sequence[tuple[str | os.PathLike[str], float]]) -> tuple[Rung, ...]:
+    """One ladder of many models: weight files, each at the one gain that it was trained for."""
+    from scalecodec import models
+
+    return tuple(rung for path, gain in files for rung in ladder_of(SINGLE_RATES, models.load(path), [gain]))
+
+
+def hyper_bytes(blob: bytes) -> int:
+    """How many bytes of a .scl file of a hyperprior model are hyper-latents."""
+    from scalecodec.container import unpack
+
+    chunks = [chunk for layer in unpack(blob).layers for chunk in layer if chunk is not None]
+    return sum(_Z_LENGTH.unpack_from(chunk)[0] for chunk in chunks)
+
+
+def by_thirds(points: Sequence[Point], label: str, anchor: str) -> list[BjontegaardDelta]:
+    """Rate of one codec against another over the lower, middle and upper third of their common range of PSNR.
+
+    Raises
+    ------
+    ValueError
+        The two have no such range.
+    """
+    ours, theirs = ([point for point in points if point.label == name] for name in (label, anchor))
+    rates = [[point.bpp for point in curve] for curve in (theirs, ours)]
+    qualities = [[point.psnr for point in curve] for curve in (theirs, ours)]
+    judge = partial(bd_rate, rates[0], qualities[0], rates[1], qualities[1])
+    whole = judge()
+    edges = [whole.low + (whole.high - whole.low) * third / 3 for third in range(4)]
+    return [judge(within=ends) for ends in pairwise(edges)]
+
+
+def worth(points: Sequence[Point], rungs: Sequence[Rung], images: Sequence[Path]) -> dict[str, Any]:
+    """What :func:`by_thirds` says of the first label against each other, in percent; and the bytes of hyper-latents a
+    picture, at the lowest and the highest setting.
+    """
+    ladders: dict[str, list[Rung]] = {}
+    for rung in rungs:
+        ladders.setdefault(rung.label, []).append(rung)
+    first, *others = ladders
+    thirds = {}
+    for anchor in others:
+        with contextlib.suppress(ValueError):  # no range in common: the comparison says so
+            thirds[anchor] = [delta.value for delta in by_thirds(points, first, anchor)]
+    sizes = {}
+    samples = [image.read(path).samples for path in images]
+    for label in ladders:
+        if label != SINGLE_RATES:
+            ends = sorted(ladders[label], key=lambda rung: rung.setting)
+            sizes[label] = {f"{rung.setting:g}": _hyper_bytes(rung, samples) for rung in (ends[0], ends[-1])}
+    return {"thirds": thirds, "hyper_bytes": sizes}
+
+
+def _hyper_bytes(rung: Rung, pictures: Sequence[Samples]) -> float:
+    """A picture, in the mean."""
+    return sum(hyper_bytes(rung.encode(samples)) for samples in pictures) / len(pictures)

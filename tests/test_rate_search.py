@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +15,15 @@ NUM = 256
 
 
 class Encoder:
-    """Files of given sizes, filled with their setting's number; counts the calls."""
+    """Files of given sizes, filled with their setting's number; their log size falls by give * shrink. Counts calls."""
 
-    def __init__(self, sizes):
-        self.sizes, self.calls = sizes, []
+    def __init__(self, sizes, give=0.0):
+        self.sizes, self.give, self.calls = sizes, give, []
 
-    def __call__(self, setting):
-        self.calls.append(setting)
-        return bytes([setting % 256]) * self.sizes[setting]
+    def __call__(self, setting, shrink):
+        assert 0 <= shrink <= 0.12
+        self.calls.append((setting, shrink))
+        return bytes([setting % 256]) * max(1, round(self.sizes[setting] * math.exp(-self.give * shrink)))
 
 
 def photograph(least, octaves, bend=0.0, constant=0):
@@ -40,18 +42,34 @@ CURVES = {
 }
 
 
+@pytest.mark.parametrize("give", [0.3, 1.2, 3.0])
 @pytest.mark.parametrize("sizes", CURVES.values(), ids=CURVES)
-def test_on_curves_of_photographs_it_is_near_and_quick(sizes):
-    calls = []
+def test_on_curves_of_photographs_it_is_near_and_quick(sizes, give):
+    calls, missed = [], 0
     for step in range(200):
         budget = round(sizes[0] * (sizes[-1] / sizes[0]) ** (step / 199))
-        encode = Encoder(sizes)
+        encode = Encoder(sizes, give)
         size = len(largest_within(encode, NUM, budget))
-        assert 0.98 * budget <= size <= budget or size == max(one for one in sizes if one <= budget)
+        assert size <= budget
+        missed += size < 0.99 * budget
         assert len(set(encode.calls)) == len(encode.calls), "a setting was encoded twice"
         calls.append(len(encode.calls))
-    assert max(calls) <= 8
+    assert missed <= 4, "of 200"
     assert sum(calls) / len(calls) <= 6
+    assert max(calls) <= 11
+
+
+def test_on_the_curve_of_kodak_six_encodings_do():
+    """Its means over 24 pictures, and what its pictures shrink by at low, middling and high rates."""
+    measured = [0.126, 0.211, 0.324, 0.472, 0.626, 0.802, 1.008, 1.222, 1.464]
+    rates = np.interp(np.arange(NUM), np.linspace(0, 255, 9), measured)
+    for scale in (49152, 8000):
+        sizes = np.rint(rates * scale).astype(int).tolist()
+        for share in np.linspace(0.001, 0.999, 150):
+            budget = round(sizes[0] * (sizes[-1] / sizes[0]) ** share)
+            encode = Encoder(sizes, give=3.0 - 2.6 * share)
+            assert 0.99 * budget <= len(largest_within(encode, NUM, budget)) <= budget
+            assert len(encode.calls) <= 6
 
 
 @given(data=st.data())
@@ -61,22 +79,21 @@ def test_on_any_growing_curve_it_is_the_largest_or_near(data):
     encode = Encoder(sizes)
     blob = largest_within(encode, len(sizes), budget)
     best = max(size for size in sizes if size <= budget)
-    assert len(blob) == best or 0.98 * budget <= len(blob) <= budget
-    assert len(encode.calls) <= 15
+    assert len(blob) == best or 0.99 * budget <= len(blob) <= budget
+    assert len(encode.calls) <= 18
 
 
 @given(sizes=st.lists(st.integers(1, 1000), min_size=1, max_size=40), budget=st.integers(1, 1000))
 def test_whatever_the_sizes_it_ends_and_is_never_over(sizes, budget):
     encode = Encoder(sizes)
-    if sizes[0] > budget:
+    if min(sizes) > budget:
         with pytest.raises(ValueError, match=rf"target_bytes is {budget}, .* {sizes[0]} bytes at the least"):
             largest_within(encode, len(sizes), budget)
-        assert encode.calls == [0]
-    else:
+    elif sizes[0] <= budget:
         blob = largest_within(encode, len(sizes), budget)
         assert len(blob) <= budget
         assert len(blob) == sizes[blob[0]]
-        assert len(encode.calls) <= 15
+    assert len(encode.calls) <= 18
 
 
 def test_cliffs_and_plateaus_do_not_make_it_creep():
@@ -86,13 +103,13 @@ def test_cliffs_and_plateaus_do_not_make_it_creep():
         for budget in {size + extra for size in sizes for extra in (0, 1)}:
             encode = Encoder(sizes)
             size = len(largest_within(encode, NUM, budget))
-            assert size == max(one for one in sizes if one <= budget) or size >= 0.98 * budget
-            assert len(encode.calls) <= 15
+            assert size == max(one for one in sizes if one <= budget) or size >= 0.99 * budget
+            assert len(encode.calls) <= 18
 
 
 def test_a_budget_above_the_largest_file_takes_that_one_at_once():
     encode = Encoder(photograph(400, 5))
     assert len(largest_within(encode, NUM, 10**9)) == encode.sizes[-1]
-    assert encode.calls == [0, 255]
+    assert encode.calls == [(127, 0.0), (255, 0.0)]
     encode = Encoder([7])
     assert len(largest_within(encode, 1, 7)) == 7

@@ -110,7 +110,7 @@ class JointAutoregressive(MeanScaleHyperprior):
         tables = conditional.scale_table, conditional.lower_bound_scale.bound, conditional.table
         return (params, *tables), {"order": order, "rate": self._rate(GAIN_TABLE[gain_index])}
 
-    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream) -> list[bytes]:
+    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
         params = self._hyper_params(z_hat)
         check_finite(params, "parameters", ValueError)
         arguments, how = self._how(params, gain_index, stream)

@@ -32,8 +32,12 @@ class CompressionModel(nn.Module):
         """Arguments that rebuild the model's networks."""
         raise NotImplementedError
 
-    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES) -> bytes:
-        """Code one latent [1, latent_channels, h, w] as one chunk of a file, of streams of this kind."""
+    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES, *, shrink: float = 0.0) -> bytes:
+        """Code one latent [1, latent_channels, h, w] as one chunk of a file, of streams of this kind.
+
+        ``shrink``, in steps, is taken off the size of every residual before it is rounded: a smaller file, a little
+        coarser. Models whose coding feeds back into itself leave it out.
+        """
         raise NotImplementedError
 
     def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:

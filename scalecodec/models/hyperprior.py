@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 from scalecodec.entropy_models import EntropyBottleneck, GaussianConditional, SteppedBottleneck, nearest_exponents
 from scalecodec.errors import BitstreamError
@@ -196,15 +197,18 @@ class HyperpriorModel(CompressionModel):
 
     @torch.no_grad()
     def encode_latent(
-        self, y: Tensor, gain_index: int, stream: Stream = LANES
+        self, y: Tensor, gain_index: int, stream: Stream = LANES, *, shrink: float = 0.0
     ) -> tuple[list[bytes], list[bytes], tuple[int, int]]:
-        """Latents [B, M, h, w] to (y strings, z strings, hyper-latent size); h and w multiples of 4."""
+        """Latents [B, M, h, w] to (y strings, z strings, hyper-latent size); h and w multiples of 4.
+
+        ``shrink`` as for :meth:`encode_tile`.
+        """
         z = self.h_a(self._hyper_input(y))
         z_strings = self.entropy_bottleneck.compress(z, *self._step_of(gain_index), stream=stream)
         size = (z.shape[-2], z.shape[-1])
         # The decoder's very z, by the decoder's own path: both ends must see the same scales.
         z_hat = self._decode_hyper(z_strings, size, gain_index, stream)
-        return self._encode_y(y, z_hat, gain_index, stream), z_strings, size
+        return self._encode_y(y, z_hat, gain_index, stream, shrink), z_strings, size
 
     @torch.no_grad()
     def decode_latent(
@@ -242,8 +246,11 @@ class HyperpriorModel(CompressionModel):
         conditional = self.gaussian_conditional
         return conditional.build_indexes(scales, GAIN_TABLE[gain_index], dtype=conditional.index_dtype), means
 
-    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream) -> list[bytes]:
+    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
         indexes, means = self._indexes_means(z_hat, gain_index, ValueError)
+        if shrink:
+            center = 0.0 if means is None else means
+            y = softshrink(y - center, shrink / GAIN_TABLE[gain_index]) + center
         return self.gaussian_conditional.compress(y, indexes, means, gain=GAIN_TABLE[gain_index], stream=stream)
 
     def _decode_y(self, y_strings: Sequence[bytes], z_hat: Tensor, gain_index: int, stream: Stream) -> Tensor:
@@ -260,9 +267,9 @@ class HyperpriorModel(CompressionModel):
             raise ValueError(f"x must be [B, 3, H, W], H and W multiples of {multiple}, got {tuple(x.shape)}")
 
     @torch.no_grad()
-    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES) -> bytes:
+    def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES, *, shrink: float = 0.0) -> bytes:
         """One latent [1, M, h, w] as one chunk: length of the z stream (u32, little-endian), z stream, y stream."""
-        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index, stream)
+        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index, stream, shrink=shrink)
         return _Z_LENGTH.pack(len(z_string)) + z_string + y_string
 
     @torch.no_grad()

@@ -265,3 +265,18 @@ def test_the_loops_are_one_for_lanes_and_rans64():
         assert torch.equal(
             model.decode_latent(*strings, 120, stream), model.decode_latent(*model.encode_latent(y, 120), 120)
         )
+
+
+@pytest.mark.parametrize("cls", [MeanScaleHyperprior, ScaleHyperprior])
+@torch.no_grad()
+def test_shrinking_takes_bytes_off_and_moves_no_symbol_far(cls):
+    model, x = awake(cls), images(1, 256, 256)
+    y = model.g_a(x)
+    plain, less, least = (model.encode_latent(y, 128, shrink=shrink) for shrink in (0.0, 0.05, 0.3))
+    assert plain == model.encode_latent(y, 128)
+    sizes = [len(strings[0][0]) for strings in (plain, less, least)]
+    assert sizes[0] > sizes[1] > sizes[2]
+    step = 1 / GAIN_TABLE[128]
+    moved = model.decode_latent(*plain, 128) - model.decode_latent(*less, 128)
+    assert 0 < (moved.abs() > 0).float().mean() < 0.2
+    assert moved.abs().max() < 1.6 * step

@@ -21,13 +21,22 @@ from .checks import SYMBOL_BITS, suits_core
 _ITEM = "Tensor latent, Tensor? mean, Tensor scale, Tensor gain, Tensor? offsets, Tensor scale_table, float scale_bound"
 
 
-def _kernels(tensor: Tensor) -> Any:
+def _coding(tensor: Tensor) -> Any:
     """The kernels for what the core does not take."""
     if tensor.device.type != "cuda":
         return offset_quant_ref
     from scalecodec.kernels import offset_quant_triton
 
     return offset_quant_triton
+
+
+def _training(tensor: Tensor) -> Any:
+    """Those of a training step."""
+    if tensor.device.type != "cuda":
+        return offset_quant_ref
+    from scalecodec.kernels import offset_simulate_triton
+
+    return offset_simulate_triton
 
 
 def _matrix(layout: RowLayout, tensor: Tensor | None) -> Any:
@@ -85,7 +94,7 @@ def quantize_op(
     """Symbols, indexes and the decoder's latents; ValueError where a symbol does not fit."""
     if not suits_core(latent, mean, scale):
         given = latent, mean, scale, gain, offsets, scale_table, scale_bound, symbol_dtype
-        symbols, indexes, latent_hat, fits = _kernels(latent).quantize(*given)
+        symbols, indexes, latent_hat, fits = _coding(latent).quantize(*given)
         if not fits:
             _refuse(latent, None, symbol_dtype)
         return symbols, indexes, latent_hat
@@ -127,7 +136,7 @@ def dequantize_op(
 ) -> Tensor:
     """The decoder's latents."""
     if not suits_core(mean) or symbols.device.type != "cpu":
-        return _kernels(symbols).dequantize(symbols, indexes, mean, gain, offsets, dtype)
+        return _coding(symbols).dequantize(symbols, indexes, mean, gain, offsets, dtype)
     layout = common_layout(symbols, indexes, mean)
     latent_hat = layout.empty(torch.float32, symbols.device)
     inputs = np.ascontiguousarray(_matrix(layout, symbols)), _matrix(layout, indexes), _matrix(layout, mean)
@@ -158,7 +167,7 @@ def simulate_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The noisy residual, its scale, the decoder's latents, and the indexes."""
     if not suits_core(latent, mean, scale, noise):
-        return _kernels(latent).simulate(latent, mean, scale, gain, offsets, scale_table, scale_bound, noise)
+        return _training(latent).simulate(latent, mean, scale, gain, offsets, scale_table, scale_bound, noise)
     layout = common_layout(latent, mean, scale, noise)
     noisy, bounded, latent_hat = (layout.empty(torch.float32, latent.device) for _ in range(3))
     indexes = layout.empty(torch.uint8, latent.device)
@@ -201,7 +210,7 @@ def simulate_backward_op(
     """Gradients of latent, mean, scale and offsets; empty where there is no such input."""
     grads, inputs = (grad_noisy, grad_bounded, grad_latent_hat), (latent, mean, scale)
     if not suits_core(*grads, *inputs):
-        found = _kernels(latent).simulate_backward(*grads, *inputs, gain, offsets, indexes, scale_bound)
+        found = _training(latent).simulate_backward(*grads, *inputs, gain, offsets, indexes, scale_bound)
         to_latent, to_mean, to_scale, to_offsets = (latent.new_empty(0) if one is None else one for one in found)
         return to_latent, to_mean, to_scale, to_offsets
     layout = common_layout(latent, mean, scale, *grads, indexes)

@@ -7,12 +7,13 @@ import math
 import pytest
 import torch
 from scalecodec.kernels import offset_quant_ref as ref
+from scalecodec.kernels.row_layout import RowLayout
 
 from .offset_cases import BOUND, SHAPES, Case, cases, laid_out, make, same_bits, scales_of
 
-triton_kernels = pytest.importorskip(
-    "scalecodec.kernels.offset_quant_triton", reason="needs triton", exc_type=ImportError
-)
+WITH_TRITON = {"reason": "needs triton", "exc_type": ImportError}
+triton_kernels = pytest.importorskip("scalecodec.kernels.offset_quant_triton", **WITH_TRITON)
+triton_step = pytest.importorskip("scalecodec.kernels.offset_simulate_triton", **WITH_TRITON)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = list(cases())
 IDS = [name for name, _ in CASES]
@@ -37,18 +38,18 @@ def test_coding_is_the_definitions_bit_for_bit(at):
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=IDS)
 def test_a_training_step_is_the_definitions_bit_for_bit_and_its_gradients_too(case):
     case = case.to(DEVICE)
-    ours = triton_kernels.simulate(*case.arguments(), case.noise)
+    ours = triton_step.simulate(*case.arguments(), case.noise)
     defined = ref.simulate(*case.arguments(), case.noise)
     assert all(map(same_bits, ours, defined))
     torch.manual_seed(1)
     grads = [laid_out(torch.randn_like(tensor.float()), "channels_last").to(tensor.dtype) for tensor in defined[:3]]
     back = case.latent, case.mean, case.scale, case.gain, case.offsets, defined[3], BOUND
-    ours, defined = triton_kernels.simulate_backward(*grads, *back), ref.simulate_backward(*grads, *back)
+    ours, defined = triton_step.simulate_backward(*grads, *back), ref.simulate_backward(*grads, *back)
     assert [tensor is None for tensor in ours] == [tensor is None for tensor in defined]
     assert all(same_bits(one, other) for one, other in zip(ours[:3], defined[:3], strict=True) if one is not None)
     if case.offsets is not None:  # sums: in another order than the definition's
         torch.testing.assert_close(ours[3], defined[3], rtol=1e-4, atol=1e-4)
-        again = triton_kernels.simulate_backward(*grads, *back)
+        again = triton_step.simulate_backward(*grads, *back)
         assert same_bits(ours[3], again[3]), "the order of a sum changed from call to call"
 
 
@@ -64,14 +65,14 @@ def test_nothing_is_written_beyond_the_outputs(monkeypatch, one_row):
         moved = room[2048 : 2048 + count].view([self.shape[dim] for dim in self.order])
         return moved.permute(*sorted(range(len(self.order)), key=self.order.__getitem__))
 
-    monkeypatch.setattr(triton_kernels.RowLayout, "empty", guarded)
+    monkeypatch.setattr(RowLayout, "empty", guarded)
     case = make((2, 5, 13, 11), "contiguous" if one_row else "chunk_channels_last", offset_rows=0).to(DEVICE)
     outputs = [
         *triton_kernels.quantize(*case.arguments(), torch.int16)[:3],
-        *triton_kernels.simulate(*case.arguments(), case.noise),
+        *triton_step.simulate(*case.arguments(), case.noise),
     ]
     back = case.latent, case.mean, case.scale, case.gain, case.offsets, outputs[-1], BOUND
-    triton_kernels.simulate_backward(*outputs[3:6], *back)
+    triton_step.simulate_backward(*outputs[3:6], *back)
     assert len(made) == 10
     assert all(bool((room[:2048] == 77).all()) and bool((room[-2048:] == 77).all()) for room in made)
 

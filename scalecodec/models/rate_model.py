@@ -1,0 +1,116 @@
+"""The parts of a variable-rate model that follow its gain, besides the step itself (arXiv:2402.18930): reconstruction
+offsets, and a step of the hyper-latent, each from a small network of the gain.
+
+What both ends must share of these networks' outputs is made once, by :meth:`RateModel.update`, and kept as integers:
+the decoder of a file evaluates neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scalecodec.entropy_models import EntropyBottleneck, GaussianConditional, SteppedBottleneck, nearest_exponents
+from scalecodec.gains import GAIN_TABLE, NUM_GAINS
+from scalecodec.layers import HyperStepNetwork, OffsetNetwork
+
+from .base import CompressionModel
+
+OFFSET_UNIT = 256  # reconstruction offsets are kept in 256ths of a step, int8
+_NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
+
+
+class RateModel(CompressionModel):
+    """A model with entropy models and, where it has them, those parts.
+
+    Parameters
+    ----------
+    channels, latent_channels : N and M
+    offsets, hyper_step : whether the model has that part
+    """
+
+    QuantABCD: OffsetNetwork | None  # the names are CompressAI's
+    gayn2zqstep: HyperStepNetwork | None
+    offset_table: Tensor  # int8 [NUM_GAINS * num_tables], empty before update()
+
+    def __init__(self, channels: int, latent_channels: int, offsets: bool = False, hyper_step: bool = False) -> None:
+        super().__init__()
+        self.channels, self.latent_channels = channels, latent_channels
+        self.entropy_bottleneck = SteppedBottleneck(channels) if hyper_step else EntropyBottleneck(channels)
+        self.gaussian_conditional = GaussianConditional()
+        self.QuantABCD = OffsetNetwork() if offsets else None
+        self.gayn2zqstep = HyperStepNetwork() if hyper_step else None
+        if offsets:
+            self.register_buffer("offset_table", torch.empty(0, dtype=torch.int8))
+
+    def config(self) -> dict[str, int]:
+        parts = {"offsets": self.QuantABCD, "hyper_step": self.gayn2zqstep}
+        sizes = {"channels": self.channels, "latent_channels": self.latent_channels}
+        return sizes | {name: 1 for name, part in parts.items() if part is not None}
+
+    @classmethod
+    def config_of(cls, state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {
+            "channels": state_dict["g_a.0.weight"].shape[0],
+            "latent_channels": state_dict["g_a.6.weight"].shape[0],
+            "offsets": "QuantABCD.0.weight" in state_dict,
+            "hyper_step": "gayn2zqstep.0.weight" in state_dict,
+        }
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> RateModel:
+        """As the base; also of CompressAI's ``-vbr`` models, whose tables are made anew."""
+        ours = "entropy_bottleneck.exponents" in state_dict or "offset_table" in state_dict
+        adapted = "QuantABCD.0.weight" in state_dict or "gayn2zqstep.0.weight" in state_dict
+        if ours or not adapted:
+            return super().from_state_dict(state_dict)  # type: ignore[return-value]
+        kept = {name: tensor for name, tensor in state_dict.items() if name not in _NOT_OURS}
+        model = cls(**cls.config_of(kept))
+        try:
+            missing, unknown = model.load_state_dict(kept, strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"no state dict of a {cls.__name__}: {error}") from error
+        if wrong := [*unknown, *(set(missing) - {"offset_table", "entropy_bottleneck.exponents"})]:
+            raise ValueError(f"no state dict of a {cls.__name__}: missing or unknown {', '.join(sorted(wrong))}")
+        model.update(force=True)
+        return model
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any) -> None:
+        name = prefix + "offset_table"
+        if self.QuantABCD is not None and name in state_dict:  # its size depends on the tables: take the checkpoint's
+            self.offset_table = torch.empty_like(state_dict[name])
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    @torch.no_grad()
+    def update(self, scale_table: Tensor | None = None, force: bool = False, update_quantiles: bool = False) -> bool:
+        """Fill the coding tables, the hyper-latent's steps and the offsets of all gains; True if any was filled."""
+        gains = torch.tensor(GAIN_TABLE)
+        if self.gayn2zqstep is not None and (force or not self.entropy_bottleneck._offset.numel()):
+            steps = self.gayn2zqstep(gains.to(self.entropy_bottleneck.quantiles.device))
+            self._exponents().copy_(nearest_exponents(steps))
+        updated = super().update(scale_table, force=force, update_quantiles=update_quantiles)
+        if self.QuantABCD is not None and len(self.gaussian_conditional.scale_table) > 256:
+            raise ValueError("a model with reconstruction offsets takes at most 256 scales")
+        if self.QuantABCD is not None and (force or not self.offset_table.numel()):
+            table = self.QuantABCD.table(gains.to(self.offset_table.device), self.gaussian_conditional.scale_table)
+            self.offset_table = (table * OFFSET_UNIT).round().clamp(-128, 127).to(torch.int8).flatten()
+            updated = True
+        return updated
+
+    def reconstruction_offsets(self, gain_index: int) -> Tensor | None:
+        """Float32 [num_tables], in steps; None where the model has none. ValueError before :meth:`update`."""
+        if self.QuantABCD is None:
+            return None
+        if not self.offset_table.numel():
+            raise ValueError("no reconstruction offsets: run update() first")
+        return self.offset_table.view(NUM_GAINS, -1)[gain_index].float() / OFFSET_UNIT
+
+    def _exponents(self) -> Tensor:
+        return self.entropy_bottleneck.get_buffer("exponents")
+
+    def _step_of(self, gain_index: int) -> tuple[int, ...]:
+        """What the bottleneck is told of a rate."""
+        return () if self.gayn2zqstep is None else (gain_index,)

@@ -60,7 +60,7 @@ def offset_quantize(
     latent, scale : float32, bfloat16 or float16 tensors [B, ...] of one shape; contiguous, channels_last or halves of
         such are read in place
     mean : the same, or None for 0
-    gain : positive number, or float tensor [B] or [1]: 1 / step
+    gain : positive number, or float tensor [B] or [1]: 1 / step; one on a GPU is not looked at
     reconstruction_offset : float tensor [num_tables] or [B, num_tables], in steps, one for each index; None for 0
     scale_table : float32 tensor [num_tables], ascending, at most 256
     scale_bound : number, or tensor of one; a scale in steps below it counts as it
@@ -206,7 +206,15 @@ def _by_item(gain: float | Tensor, latent: Tensor) -> Tensor:
         return torch.full((len(latent),), math.nan).fill_(gain).to(latent.device)
     if not gain.is_floating_point() or gain.dim() > 1 or gain.numel() not in (1, len(latent)):
         raise ValueError(f"gain must be a number or a float for each of {len(latent)} items, got {tuple(gain.shape)}")
-    return gain.detach().float().reshape(-1).expand(len(latent)).to(latent.device)
+    gains = gain.detach().float()
+    # Looked at where that costs no wait for a GPU and breaks no graph.
+    if (
+        gain.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not bool(((gains > 0) & gains.isfinite()).all())
+    ):
+        raise ValueError(f"gain must be positive and finite, got {gains.tolist()}")
+    return gains.reshape(-1).expand(len(latent)).to(latent.device)
 
 
 def _offset_rows(offset: Tensor | None, latent: Tensor) -> Tensor | None:

@@ -13,6 +13,8 @@ Shapes, everywhere: latent, mean, scale, noise [B, ...]; gain [B]; offsets [B or
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -104,7 +106,7 @@ def simulate_backward(
     each = torch.where(rounded < 0, grad_latent_hat.float(), -grad_latent_hat.float()) / step_gain
     each = torch.where(rounded == 0, 0, each)
     grad_offsets = torch.zeros(len(latent), offsets.shape[1], device=latent.device)
-    grad_offsets.scatter_add_(1, indexes.flatten(1).long(), each.flatten(1))
+    grad_offsets.scatter_add_(1, _flat(indexes).long(), _flat(each))
     whole = len(offsets) != len(latent)  # one row for all
     return grad_latent, grad_mean, grad_scale, grad_offsets.sum(0, keepdim=True) if whole else grad_offsets
 
@@ -132,10 +134,15 @@ def _lookup(offsets: Tensor | None, indexes: Tensor) -> Tensor | float:
     if offsets is None:
         return 0.0
     rows = offsets.float().expand(len(indexes), -1)
-    return rows.gather(1, indexes.flatten(1).long()).view(indexes.shape)
+    return rows.gather(1, _flat(indexes).long()).view(indexes.shape)
 
 
 def _reconstruct(rounded: Tensor, gain: Tensor, offset: Tensor | float) -> Tensor:
     """Less the mean. The zero symbol never moves, and is always +0."""
     size = torch.where(rounded == 0, 0.0, rounded.abs() - offset)
     return torch.where(rounded < 0, -size, size) / gain
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """[B, size]; ``flatten`` knows no size of no elements, and nothing behind the last dimension."""
+    return tensor.reshape(len(tensor), math.prod(tensor.shape[1:]))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.models import MeanScaleHyperprior, freeze, save_weights
 from scalecodec.train import TrainConfig
@@ -149,6 +150,11 @@ def test_a_run_begins_from_weights_of_one_rate_or_of_compressais(compressai, tmp
         assert torch.allclose(model.eval()(x)["x_hat"], source(x)["x_hat"], atol=1e-5)
         with pytest.raises(ValueError, match=r"weights of another model|wanted \(8"):
             begin_from(MeanScaleHyperprior(8, 6), str(path))
+    damaged = bytearray((tmp_path / "ours.safetensors").read_bytes())
+    damaged[-3:] = b"\xff\xff\xff"
+    (tmp_path / "damaged.safetensors").write_bytes(damaged)
+    with pytest.raises(BitstreamError, match="damaged"):
+        begin_from(model, str(tmp_path / "damaged.safetensors"))
     with pytest.raises(ValueError, match="no weights named"):
         begin_from(model, str(tmp_path / "none"))
 
@@ -166,3 +172,17 @@ def test_a_run_begins_from_weights_of_one_rate_or_of_compressais(compressai, tmp
 def test_settings_that_do_not_go_together_are_refused(settings, match):
     with pytest.raises(ValueError, match=match):
         replace(CONFIG, **settings)
+
+
+def test_a_tilt_draws_low_gains_more_often():
+    seen = []
+
+    def forward(x, gains):
+        seen.extend(gains.tolist())
+        return {"x_hat": x.clone().requires_grad_(), "likelihoods": {"y": torch.ones(len(x), 1, 1, 1)}}
+
+    x = torch.rand(2000, 3, 2, 2)
+    for tilt, below in ((1.0, 0.5), (2.0, 0.5**0.5), (1e-3, 0.0)):
+        seen.clear()
+        backward(forward, x, [], replace(CONFIG, tilt=tilt))
+        assert sum(gain < GAIN_TABLE[128] for gain in seen) / 2000 == pytest.approx(below, abs=0.05)

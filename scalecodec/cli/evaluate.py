@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scalecodec.gains import nearest_gain_index
+
 from .terminal import add_json, progress, show
 
 _ANCHORS = ("jpeg", "webp", "jpeg2000", "avif")
@@ -23,6 +25,7 @@ def _single(text: str) -> tuple[str, float]:
     path, separator, gain = text.rpartition("=")
     try:
         if separator:
+            nearest_gain_index(float(gain))
             return path, float(gain)
     except ValueError:
         pass

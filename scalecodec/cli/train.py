@@ -18,6 +18,7 @@ _HELP = {
     "levels": "gains that sum and moo weigh",
     "normalisation": "of gradients, for moo: none, l2 or loss",
     "gain": "train for this one gain (0: for all)",
+    "tilt": "of random gains: above 1, low ones come more often",
     "channels": "channels inside the transforms (N)",
     "latent_channels": "channels of the latent (M)",
     "steps": "updates in all",

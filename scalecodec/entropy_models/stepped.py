@@ -9,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalecodec.errors import TableError
 from scalecodec.gains import NUM_GAINS, power_of_root
 from scalecodec.streams import RANS64, Stream
 
 from .base import EntropyModel
 from .bottleneck import EntropyBottleneck
 
+MAX_TABLE_ENTRIES = 1 << 24  # of all tables, padded to the longest
 _PARTS = 8  # steps an octave: the nearest is within 4.5 % of any
 EXPONENTS = range(-_PARTS, 5 * _PARTS + 1)  # from 1/2 to 32
 
@@ -47,7 +49,12 @@ class SteppedBottleneck(EntropyBottleneck):
         return self.channels * len(self._slots())
 
     def _all_pmfs(self) -> tuple[list[NDArray[np.float32]], NDArray[np.int32]]:
-        parts = [self._pmfs(_step(exponent)) for exponent in self._slots()]
+        parts = []
+        for exponent in self._slots():
+            parts.append(self._pmfs(_step(exponent)))
+            longest = max(len(row) for rows, _ in parts for row in rows)
+            if longest * self.num_tables > MAX_TABLE_ENTRIES:
+                raise TableError(f"{self.num_tables} tables of up to {longest} entries are too many: steps too small")
         return [row for rows, _ in parts for row in rows], np.concatenate([first for _, first in parts])
 
     def _at(self, gain_index: int, indexes: Tensor) -> tuple[Tensor, float]:

@@ -25,9 +25,13 @@ _Z_LENGTH = struct.Struct("<I")
 
 
 def without_offsets(model: Any) -> Any:
-    """A copy that reconstructs at the symbols themselves; its streams are the model's, byte for byte."""
+    """A copy that reconstructs at the symbols themselves. Its streams are the model's, byte for byte, unless decoded
+    latents feed back into the coding.
+    """
     twin = copy.deepcopy(model)
     twin.offset_table.zero_()
+    for parameter in twin.QuantABCD[-1].parameters():  # which an autoregressive model's loop evaluates
+        parameter.data.zero_()
     return twin
 
 

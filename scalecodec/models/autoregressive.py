@@ -7,7 +7,7 @@ synthesis, which it starts from, are the machine's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,6 +49,13 @@ class JointAutoregressive(MeanScaleHyperprior):
         nn.init.zeros_(self.scale_to_context.weight)
         nn.init.zeros_(self.scale_to_context.bias)
         self._packed: Remade[ContextNetwork] = Remade()
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> JointAutoregressive:
+        """As the base; also of CompressAI's mbt2018, whose context does not hear of the gain."""
+        outputs = 2 * state_dict["g_a.6.weight"].shape[0] if "g_a.6.weight" in state_dict else 0
+        silent = {"scale_to_context.weight": torch.zeros(outputs, 1), "scale_to_context.bias": torch.zeros(outputs)}
+        return super().from_state_dict(silent | dict(state_dict))  # type: ignore[return-value]
 
     def _hyper_params(self, z_hat: Tensor) -> Tensor:
         with torch.autocast(z_hat.device.type, enabled=False):

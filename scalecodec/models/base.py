@@ -93,6 +93,6 @@ class CompressionModel(nn.Module):
         try:
             model = cls(**cls.config_of(state_dict))
             model.load_state_dict(state_dict)
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, IndexError, RuntimeError) as error:
             raise ValueError(f"no state dict of a {cls.__name__}: {error}") from error
         return model

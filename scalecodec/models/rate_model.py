@@ -2,7 +2,8 @@
 offsets, and a step of the hyper-latent, each from a small network of the gain.
 
 What both ends must share of these networks' outputs is made once, by :meth:`RateModel.update`, and kept as integers:
-the decoder of a file evaluates neither.
+the decoder of a file evaluates neither. (An autoregressive model's loop evaluates the first: its context needs offsets
+for the very scale of each position.)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scalecodec.layers import HyperStepNetwork, OffsetNetwork
 
 from .base import CompressionModel
 
+MAX_SCALES = 256  # indexes of a model with offsets are of 8 bits
 OFFSET_UNIT = 256  # reconstruction offsets are kept in 256ths of a step, int8
 _NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
 
@@ -68,10 +70,10 @@ class RateModel(CompressionModel):
         if ours or not adapted:
             return super().from_state_dict(state_dict)  # type: ignore[return-value]
         kept = {name: tensor for name, tensor in state_dict.items() if name not in _NOT_OURS}
-        model = cls(**cls.config_of(kept))
         try:
+            model = cls(**cls.config_of(kept))
             missing, unknown = model.load_state_dict(kept, strict=False)
-        except RuntimeError as error:
+        except (KeyError, IndexError, RuntimeError) as error:
             raise ValueError(f"no state dict of a {cls.__name__}: {error}") from error
         if wrong := [*unknown, *(set(missing) - {"offset_table", "entropy_bottleneck.exponents"})]:
             raise ValueError(f"no state dict of a {cls.__name__}: missing or unknown {', '.join(sorted(wrong))}")
@@ -79,9 +81,9 @@ class RateModel(CompressionModel):
         return model
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any) -> None:
-        name = prefix + "offset_table"
-        if self.QuantABCD is not None and name in state_dict:  # its size depends on the tables: take the checkpoint's
-            self.offset_table = torch.empty_like(state_dict[name])
+        source = state_dict.get(prefix + "offset_table")
+        if self.QuantABCD is not None and source is not None:  # its size depends on the tables: take the checkpoint's
+            self.offset_table = torch.empty_like(self.offset_table).resize_(source.shape)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @torch.no_grad()
@@ -90,15 +92,26 @@ class RateModel(CompressionModel):
         gains = torch.tensor(GAIN_TABLE)
         if self.gayn2zqstep is not None and (force or not self.entropy_bottleneck._offset.numel()):
             steps = self.gayn2zqstep(gains.to(self.entropy_bottleneck.quantiles.device))
+            _check_finite(steps, "steps of the hyper-latent")
             self._exponents().copy_(nearest_exponents(steps))
         updated = super().update(scale_table, force=force, update_quantiles=update_quantiles)
-        if self.QuantABCD is not None and len(self.gaussian_conditional.scale_table) > 256:
-            raise ValueError("a model with reconstruction offsets takes at most 256 scales")
+        if self.QuantABCD is not None and len(self.gaussian_conditional.scale_table) > MAX_SCALES:
+            raise ValueError(f"a model with reconstruction offsets takes at most {MAX_SCALES} scales")
         if self.QuantABCD is not None and (force or not self.offset_table.numel()):
             table = self.QuantABCD.table(gains.to(self.offset_table.device), self.gaussian_conditional.scale_table)
+            _check_finite(table, "reconstruction offsets")
             self.offset_table = (table * OFFSET_UNIT).round().clamp(-128, 127).to(torch.int8).flatten()
             updated = True
         return updated
+
+    def check_offset_table(self) -> None:
+        """ValueError unless there is an offset for each gain and scale, as a file that means harm may have it."""
+        if self.QuantABCD is None:
+            return
+        num_scales = self.gaussian_conditional.scale_table.numel()
+        if num_scales > MAX_SCALES or self.offset_table.numel() != NUM_GAINS * num_scales:
+            found = f"{self.offset_table.numel()} reconstruction offsets for {num_scales} scales"
+            raise ValueError(f"{found}, wanted {NUM_GAINS} for each of up to {MAX_SCALES}")
 
     def reconstruction_offsets(self, gain_index: int) -> Tensor | None:
         """Float32 [num_tables], in steps; None where the model has none. ValueError before :meth:`update`."""
@@ -114,3 +127,8 @@ class RateModel(CompressionModel):
     def _step_of(self, gain_index: int) -> tuple[int, ...]:
         """What the bottleneck is told of a rate."""
         return () if self.gayn2zqstep is None else (gain_index,)
+
+
+def _check_finite(values: Tensor, what: str) -> None:
+    if not bool(values.isfinite().all()):
+        raise ValueError(f"the weights give {what} that are not finite")

@@ -29,6 +29,7 @@ from scalecodec.errors import BitstreamError
 
 from .base import CompressionModel
 from .classes import create, name_of
+from .rate_model import RateModel
 
 _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
@@ -165,6 +166,8 @@ def _check_values(model: CompressionModel) -> None:
                 raise ValueError("the scale table must ascend from above 0")
         if isinstance(module, EntropyModel) and module.table.num_tables != wanted:
             raise ValueError(f"{module.table.num_tables} coding tables, wanted {wanted}")
+        if isinstance(module, RateModel):
+            module.check_offset_table()
         if isinstance(module, SteppedBottleneck) and not bool(
             ((module.exponents >= EXPONENTS[0]) & (module.exponents <= EXPONENTS[-1])).all()
         ):

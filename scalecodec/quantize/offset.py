@@ -83,7 +83,8 @@ def offset_quantize(
     if symbol_dtype not in SYMBOL_BITS:
         raise TypeError(f"symbols must be int8, int16 or int32, got {symbol_dtype}")
     arguments = _arguments(latent, mean, scale, gain, reconstruction_offset, scale_table, scale_bound, threads)
-    return Quantized(*quantize_op(*arguments, symbol_dtype, threads))
+    with torch.no_grad():
+        return Quantized(*quantize_op(*arguments, symbol_dtype, threads))
 
 
 def offset_dequantize(
@@ -105,7 +106,7 @@ def offset_dequantize(
 
     Returns
     -------
-    New tensor of the dtype of ``mean`` (float32 without).
+    New tensor of the dtype of ``mean`` (float32 without). Without gradient.
 
     Raises
     ------
@@ -114,6 +115,8 @@ def offset_dequantize(
     """
     if symbols.dtype not in SYMBOL_BITS or indexes.dtype is not torch.uint8:
         raise TypeError(f"symbols must be signed integers and indexes uint8, got {symbols.dtype} and {indexes.dtype}")
+    if symbols.dim() == 0:
+        raise ValueError("symbols must be [B, ...], got a number")
     _check_shape("indexes", indexes, symbols)
     gains, offsets = _by_item(gain, symbols), _offset_rows(reconstruction_offset, symbols)
     if mean is not None:
@@ -121,7 +124,9 @@ def offset_dequantize(
     check_gain_and_threads(1.0, threads)
     if offsets is not None and indexes.numel() and int(indexes.max()) >= offsets.shape[1]:
         raise ValueError(f"indexes must lie in [0, {offsets.shape[1]}), got {int(indexes.max())}")
-    return dequantize_op(symbols, indexes, mean, gains, offsets, torch.float32 if mean is None else mean.dtype, threads)
+    dtype = torch.float32 if mean is None else mean.dtype
+    with torch.no_grad():
+        return dequantize_op(symbols, indexes, mean, gains, offsets, dtype, threads)
 
 
 def offset_simulate(
@@ -180,10 +185,16 @@ def _arguments(
         raise ValueError("latent must be [B, ...], got a number")
     check_gain_and_threads(1.0, threads)
     check_index_tables(scale_table, scale_bound, torch.uint8)
+    if scale_table.dtype is not torch.float32:
+        raise TypeError(f"scale_table must be float32, got {scale_table.dtype}")
+    looks = scale_table.device.type == "cpu" and not torch.compiler.is_compiling()
+    if looks and not bool((scale_table.diff() >= 0).all()):
+        raise ValueError("scale_table must ascend, without NaN")
     offsets = _offset_rows(offset, latent)
     if offsets is not None and offsets.shape[1] != len(scale_table):
         raise ValueError(f"there must be an offset for each of {len(scale_table)} tables, got {offsets.shape[1]}")
-    return latent, mean, scale, _by_item(gain, latent), offsets, scale_table, bound_of(scale_bound)
+    tables = offsets, scale_table.to(latent.device), bound_of(scale_bound)
+    return latent, mean, scale, _by_item(gain, latent), *tables
 
 
 def _check_shape(name: str, tensor: Tensor, like: Tensor) -> None:
@@ -221,8 +232,10 @@ def _offset_rows(offset: Tensor | None, latent: Tensor) -> Tensor | None:
     """Offsets [B or 1, num_tables]."""
     if offset is None:
         return None
+    if not isinstance(offset, Tensor):
+        raise TypeError(f"reconstruction_offset must be a tensor, got {type(offset).__name__}")
     rows = offset[None] if offset.dim() == 1 else offset
-    if not offset.is_floating_point() or rows.dim() != 2 or len(rows) not in (1, len(latent)):
+    if not offset.is_floating_point() or rows.dim() != 2 or len(rows) not in (1, len(latent)) or rows.shape[1] > 256:
         wanted = f"floats [num_tables] or [{len(latent)}, num_tables]"
         raise ValueError(f"reconstruction_offset must be {wanted}, got {offset.dtype} {tuple(offset.shape)}")
     return rows.float().to(latent.device)

@@ -46,7 +46,7 @@ def _matrix(layout: RowLayout, tensor: Tensor | None) -> Any:
     if tensor is None:
         return None
     view = layout.view(tensor.detach())
-    return (view[:, 0] if layout.num_rows == 1 else view.reshape(len(view), -1)).numpy()
+    return (view[:, 0] if layout.num_rows == 1 else view.reshape(len(view), layout.num_rows * layout.row_size)).numpy()
 
 
 def _matrices(layout: RowLayout, *tensors: Tensor | None) -> Any:

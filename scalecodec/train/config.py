@@ -23,7 +23,8 @@ class TrainConfig:
 
     ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.
     ``objective``: "random" (a gain an item, or ``gain`` where it is not 0), "sum" of the losses at ``levels`` gains, or
-    "moo", their min-norm point after ``normalisation`` "none", "l2" or "loss". ``offsets`` and ``hyper_step``: whether
+    "moo", their min-norm point after ``normalisation`` "none", "l2" or "loss". Random gains are at ``u ** tilt`` of the
+    table, u uniform: above 1 low ones come more often. ``offsets`` and ``hyper_step``: whether
     the model has reconstruction offsets and a step of the hyper-latent.
     """
 
@@ -37,6 +38,7 @@ class TrainConfig:
     levels: int = 5
     normalisation: str = "loss"
     gain: float = 0.0
+    tilt: float = 1.0
     channels: int = 96
     latent_channels: int = 128
     steps: int = 100_000
@@ -73,7 +75,7 @@ class TrainConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "lambda_max", "clip_norm"):
+        for name in ("learning_rate", "lambda_max", "clip_norm", "tilt"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must not be 0: nothing would be learned")
         if self.crop % 64:

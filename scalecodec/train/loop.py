@@ -35,15 +35,24 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 _SETTLED = (
     *("model", "channels", "latent_channels", "offsets", "hyper_step", "start", "batch", "crop", "seed"),
-    *("lambda_max", "objective", "levels", "normalisation", "gain"),
+    *("lambda_max", "objective", "levels", "normalisation", "gain", "tilt"),
 )
+
+
+# What runs did before there was a choice.
+_BEFORE = {"offsets": False, "hyper_step": False, "start": "", "objective": "random", "levels": 5} | {
+    "normalisation": "loss",
+    "gain": 0.0,
+    "tilt": 1.0,
+}
 
 
 def _check_resumable(config: TrainConfig, saved: dict[str, Any]) -> None:
     """A run may be made longer or logged otherwise; what it learns may not change half-way."""
     for name in _SETTLED:
-        if saved.get(name) != getattr(config, name):
-            raise ValueError(f"{config.out} holds a run with {name} {saved.get(name)}, got {getattr(config, name)}")
+        then = saved.get(name, _BEFORE.get(name))
+        if then != getattr(config, name):
+            raise ValueError(f"{config.out} holds a run with {name} {then}, got {getattr(config, name)}")
 
 
 class Trainer:
@@ -104,7 +113,7 @@ class Trainer:
         set_rates(self.optimizers, self.config, self.step, self.done())
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        result = backward(self._forward, x, self.trained, self.config)
+        result = backward(self._forward, x, self.trained, self.config, self.here.agree)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         if math.isfinite(norm):
             for optimizer in self.optimizers:

@@ -9,15 +9,16 @@ from torch import Tensor
 
 from .config import NORMALISATIONS
 
-_ROUNDS = 1000
+_ROUNDS = 100
 _ENOUGH = 1e-9
 
 
 def min_norm_weights(gram: Tensor) -> Tensor:
     """``argmin |sum a_i g_i|^2`` over the simplex.
 
-    By Frank and Wolfe's algorithm with pairwise steps, which converge linearly (Lacoste-Julien and Jaggi 2015,
-    arXiv:1511.05932), and exact line search.
+    By Frank and Wolfe's algorithm, fully corrective (Wolfe 1976, Finding the nearest point in a polytope): whenever a
+    corner is added, the best point of all corners in use is solved for, and those that it does without are dropped.
+    It ends after finitely many steps.
 
     Parameters
     ----------
@@ -37,22 +38,45 @@ def min_norm_weights(gram: Tensor) -> Tensor:
         raise ValueError(f"gram must be [K, K] with K at least 1, got {tuple(gram.shape)}")
     if not bool(gram.isfinite().all()):
         raise ValueError("gram must be finite")
-    gram = gram.double()
+    gram = gram.double() / max(float(gram.diagonal().max()), 1e-300)
     weights = torch.zeros(len(gram), dtype=torch.float64)
     weights[int(gram.diagonal().argmin())] = 1
-    scale = float(gram.diagonal().max())
     for _ in range(_ROUNDS):
         slopes = gram @ weights
         best = int(slopes.argmin())
-        worst = int(torch.where(weights > 0, slopes, -torch.inf).argmax())
-        gap = float(weights @ slopes - slopes[best])
-        if gap <= _ENOUGH * scale:
+        if float(weights @ slopes - slopes[best]) <= _ENOUGH or weights[best] > 0:
             break
-        bend = float(gram[best, best] - 2 * gram[best, worst] + gram[worst, worst])
-        share = min(float(weights[worst]), float(slopes[worst] - slopes[best]) / max(bend, 1e-300))
-        weights[best] += share
-        weights[worst] -= share
+        weights = _corrected(gram, weights, best)
     return weights / weights.sum()
+
+
+def _corrected(gram: Tensor, weights: Tensor, corner: int) -> Tensor:
+    """The best point of the corners in use and one more."""
+    used = weights > 0
+    used[corner] = True
+    while True:
+        places = used.nonzero().flatten()
+        aim = torch.zeros_like(weights)
+        aim[places] = _affine_best(gram[places][:, places])
+        short = used & (aim <= 0)
+        if not bool(short.any()):
+            return aim
+        # As far towards the aim as no weight falls below 0; the corner that gets there first is dropped.
+        reach = torch.where(short, weights / (weights - aim), torch.inf)
+        first = int(reach.argmin())
+        weights = (weights + float(reach[first]) * (aim - weights)).clamp(min=0)
+        weights[first] = 0
+        used[first] = False
+
+
+def _affine_best(gram: Tensor) -> Tensor:
+    """Weights of sum 1, of any sign, whose point has the least norm."""
+    count = len(gram)
+    system = torch.ones(count + 1, count + 1, dtype=torch.float64)
+    system[:count, :count], system[count, count] = gram, 0
+    right = torch.zeros(count + 1, dtype=torch.float64)
+    right[count] = 1
+    return (torch.linalg.pinv(system, hermitian=True) @ right)[:count]
 
 
 def normalised(gram: Tensor, losses: Tensor, how: str) -> tuple[Tensor, Tensor]:

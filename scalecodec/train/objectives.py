@@ -15,6 +15,7 @@ from .losses import RateDistortion, rate_distortion
 from .min_norm import min_norm_weights, normalised
 
 Forward = Callable[[Tensor, Tensor], dict[str, Any]]
+Agree = Callable[[float], float]
 
 
 def levels(count: int) -> list[float]:
@@ -24,22 +25,28 @@ def levels(count: int) -> list[float]:
     return [GAIN_TABLE[round(place * (NUM_GAINS - 1) / (count - 1))] for place in range(count)]
 
 
-def backward(forward: Forward, x: Tensor, parameters: Sequence[nn.Parameter], config: TrainConfig) -> RateDistortion:
+def backward(
+    forward: Forward, x: Tensor, parameters: Sequence[nn.Parameter], config: TrainConfig, agree: Agree = float
+) -> RateDistortion:
     """Leave in ``parameters`` the gradients of one update, and return its loss, means over the rates it saw.
 
     ``forward(x, gain)`` gives what a model's does, ``x`` [B, 3, H, W]. Random numbers come from torch's generator.
+    ``agree`` gives one process's number to all, whose weights must stay equal.
     """
     if config.objective == "moo":
-        return _multi_objective(forward, x, parameters, config)
+        return _multi_objective(forward, x, parameters, config, agree)
     if config.objective == "sum":
-        parts = [_at(forward, x, gain, config) for gain in levels(config.levels)]
-        for part in parts:
-            (part.loss / len(parts)).backward()
+        parts = []
+        for gain in levels(config.levels):  # one backward pass for each forward: torch's DDP averages no other
+            part = _at(forward, x, gain, config)
+            (part.loss / config.levels).backward()
+            parts.append(_detached(part))
         return _mean(parts)
     if config.gain:
         gains = torch.full((len(x),), GAIN_TABLE[nearest_gain_index(config.gain)])
     else:
-        gains = torch.tensor(GAIN_TABLE)[torch.randint(NUM_GAINS, (len(x),))]
+        places = (torch.rand(len(x)) ** config.tilt * NUM_GAINS).long()
+        gains = torch.tensor(GAIN_TABLE)[places.clamp(max=NUM_GAINS - 1)]
     part = rate_distortion(forward(x, gains.to(x.device)), x, gains.to(x.device), config.lambda_max)
     part.loss.backward()
     return part
@@ -51,7 +58,7 @@ def _at(forward: Forward, x: Tensor, gain: float, config: TrainConfig) -> RateDi
 
 
 def _multi_objective(
-    forward: Forward, x: Tensor, parameters: Sequence[nn.Parameter], config: TrainConfig
+    forward: Forward, x: Tensor, parameters: Sequence[nn.Parameter], config: TrainConfig, agree: Agree
 ) -> RateDistortion:
     """The min-norm point of the gradients of ``R + lambda D`` at each level (arXiv:2402.18930, equations 7 and 8)."""
     parts, gradients = [], []
@@ -61,12 +68,13 @@ def _multi_objective(
             parameter.grad = None
         (part.loss * gain).backward()
         gradients.append([parameter.grad for parameter in parameters])
-        parts.append(RateDistortion((part.loss * gain).detach(), part.bpp.detach(), part.mse.detach()))
+        parts.append(_detached(part))
     gram = torch.stack([torch.stack([_dot(one, other) for other in gradients]) for one in gradients]).cpu()
     if not bool(gram.isfinite().all()):  # the caller sees the gradient and skips the update
         weights = torch.ones(len(parts), dtype=torch.float64)
     else:
-        losses = torch.stack([part.loss for part in parts]).cpu()
+        own = [part.loss.item() * gain for part, gain in zip(parts, levels(config.levels), strict=True)]
+        losses = torch.tensor(list(map(agree, own)), dtype=torch.float64)
         scaled, factors = normalised(gram, losses, config.normalisation)
         weights = min_norm_weights(scaled) * factors
     for place, parameter in enumerate(parameters):
@@ -77,6 +85,10 @@ def _multi_objective(
         ]
         parameter.grad = sum(shares[1:], shares[0]) if shares else None
     return _mean(parts)
+
+
+def _detached(part: RateDistortion) -> RateDistortion:
+    return RateDistortion(part.loss.detach(), part.bpp.detach(), part.mse.detach())
 
 
 def _dot(one: Sequence[Tensor | None], other: Sequence[Tensor | None]) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
 from scalecodec.models import CompressionModel, load, zoo
+from scalecodec.models.weights import read_metadata
 
 # What a run fills at its end, and what CompressAI's models have besides.
 _MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
@@ -34,9 +35,10 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     theirs, ours = _weights(name_or_path), model.state_dict()
     wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
     given = {name for name in theirs if not name.endswith((*_MADE_LATER, *_NOT_OURS))}
-    optional = {name for name in wanted if name.startswith(("QuantABCD.", "gayn2zqstep.", "scale_to_context."))}
+    optional = _parts(wanted)
     if wrong := sorted((given ^ wanted) - optional):
-        raise ValueError(f"{name_or_path}: weights of another model: missing or unknown {', '.join(wrong[:5])}")
+        hint = " (which --no-offsets or --no-hyper-step leaves out)" if set(wrong) & given & _parts(given) else ""
+        raise ValueError(f"{name_or_path}: weights of another model: missing or unknown {', '.join(wrong[:5])}{hint}")
     with torch.no_grad():
         for name in sorted(given):
             if theirs[name].shape != ours[name].shape:
@@ -46,14 +48,22 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
             ours[name].copy_(theirs[name])
 
 
+def _parts(names: set[str]) -> set[str]:
+    """Of names, those of the parts that follow the rate."""
+    return {name for name in names if name.startswith(("QuantABCD.", "gayn2zqstep.", "scale_to_context."))}
+
+
 def _weights(name_or_path: str) -> dict[str, Tensor]:
-    try:
+    if name_or_path in zoo() or not Path(name_or_path).is_file():
         return load(name_or_path).state_dict()
-    except BitstreamError as error:
-        if name_or_path in zoo():
-            raise
-        first = error
     try:
-        return load_file(Path(name_or_path))
-    except SafetensorError:
-        raise first from None
+        read_metadata(name_or_path)
+    except BitstreamError as error:  # no weight file of ours: a state dict, or no safetensors at all
+        try:
+            weights = load_file(Path(name_or_path))
+        except SafetensorError:
+            raise error from None
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            raise BitstreamError(f"{name_or_path}: a weight is not finite") from None
+        return weights
+    return load(name_or_path).state_dict()

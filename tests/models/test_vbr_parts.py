@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from scalecodec.entropy_models import EXPONENTS, SteppedBottleneck, nearest_exponents
-from scalecodec.errors import BitstreamError
+from scalecodec.errors import BitstreamError, TableError
+from scalecodec.eval import variants
 from scalecodec.gains import GAIN_TABLE, NUM_GAINS
 from scalecodec.layers import HyperStepNetwork, MaskedConv2d, OffsetNetwork
 from scalecodec.models import JointAutoregressive, MeanScaleHyperprior, ScaleHyperprior, freeze, load, save_weights
@@ -280,3 +281,53 @@ def test_shrinking_takes_bytes_off_and_moves_no_symbol_far(cls):
     moved = model.decode_latent(*plain, 128) - model.decode_latent(*less, 128)
     assert 0 < (moved.abs() > 0).float().mean() < 0.2
     assert moved.abs().max() < 1.6 * step
+
+
+@pytest.mark.parametrize("numel", [0, 100, 256, 256 * 65])
+def test_a_weight_file_with_another_number_of_offsets_is_damaged(tmp_path, numel):
+    freeze(model := awake(MeanScaleHyperprior))
+    model.offset_table = torch.zeros(numel, dtype=torch.int8)
+    save_weights(model, tmp_path / "model.safetensors")
+    with pytest.raises(BitstreamError, match=f"{numel} reconstruction offsets for 64 scales"):
+        load(tmp_path / "model.safetensors")
+
+
+def test_tables_of_too_many_entries_are_refused_before_they_take_memory():
+    bottleneck = SteppedBottleneck(640)
+    bottleneck.exponents[:] = torch.arange(256) % 49 - 8
+    with torch.no_grad():
+        bottleneck.quantiles[:, 0, 2] = 30000
+    with pytest.raises(TableError, match="are too many"):
+        bottleneck.update(force=True)
+
+
+@EVERY_CLASS
+def test_rate_networks_that_are_not_finite_are_refused(cls):
+    for name in ("QuantABCD", "gayn2zqstep"):
+        model = awake(cls)
+        with torch.no_grad():
+            getattr(model, name)[0].bias[0] = torch.nan
+        with pytest.raises(ValueError, match="that are not finite"):
+            model.update(force=True)
+
+
+@EVERY_CLASS
+@torch.no_grad()
+def test_a_model_without_its_offsets_decodes_otherwise(cls):
+    model, x = awake(cls), images(1)
+    twin = variants.without_offsets(model)
+    y = model.g_a(x)
+    one, other = (some.decode_latent(*some.encode_latent(y, 60), 60) for some in (model, twin))
+    assert not torch.equal(one, other)
+    assert set(variants.variants(model)) == {"without offsets", "without hyper_step"}
+
+
+def test_state_dicts_that_are_none_are_value_errors(compressai):
+    for cls in CLASSES:
+        for bad in ({}, {"QuantABCD.0.weight": torch.zeros(12, 2)}, {"g_a.0.weight": torch.tensor(1.0)}):
+            with pytest.raises(ValueError, match="no state dict of a"):
+                cls.from_state_dict(bad)
+    theirs = compressai.models.JointAutoregressiveHierarchicalPriors(N, M)
+    theirs.update()
+    model = JointAutoregressive.from_state_dict(theirs.state_dict())
+    assert not model.scale_to_context.weight.any()

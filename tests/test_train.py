@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.train import TrainConfig, loop, train
+from scalecodec.train.config import OBJECTIVES
 from scalecodec.train.data import RandomCrops
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -232,19 +233,24 @@ loop.time = types.SimpleNamespace(monotonic=lambda: 0)
 loop.Trainer.train_step, loop.Trainer.save = noted_step, noted_save
 model = loop.train(TrainConfig(
     data=sys.argv[1], out=sys.argv[2], channels=4, latent_channels=6, steps=1000, minutes=0.1, batch=2, crop=64,
-    warmup=0, precision="float32", log_every=1, checkpoint_every=3, learning_rate=1e-3,
+    warmup=0, precision="float32", log_every=1, checkpoint_every=3, learning_rate=1e-3, objective=sys.argv[3], levels=2,
 ))
 print("model" if model is not None else "none", flush=True)
 """
 
 
-def test_two_processes_keep_equal_weights_and_draw_different_crops(folder, tmp_path):
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_two_processes_keep_equal_weights_and_draw_different_crops(folder, tmp_path, objective):
     script, out = tmp_path / "rank.py", tmp_path / "run"
     script.write_text(RANK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
-        [*command, str(script), str(folder), str(out)], capture_output=True, text=True, timeout=120, env=environment
+        [*command, str(script), str(folder), str(out), objective],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(done.stdout.split()) == ["model", "none"]

@@ -32,11 +32,8 @@ _SLOPE = 0.01  # of the LeakyReLU, torch's default
 class JointAutoregressive(MeanScaleHyperprior):
     """Scale and mean from the hyper-latent and from the latents before, in raster order."""
 
-    def __init__(
-        self, channels: int = 96, latent_channels: int = 128, offsets: bool = False, hyper_step: bool = False
-    ) -> None:
-        super().__init__(channels, latent_channels, offsets, hyper_step)
-        m = latent_channels
+    def _make_networks(self, n: int, m: int) -> None:
+        super()._make_networks(n, m)
         self.context_prediction = MaskedConv2d(m, 2 * m)
         self.entropy_parameters = nn.Sequential(
             nn.Conv2d(m * 12 // 3, m * 10 // 3, 1),

@@ -38,15 +38,22 @@ class RateModel(CompressionModel):
     gayn2zqstep: HyperStepNetwork | None
     offset_table: Tensor  # int8 [NUM_GAINS * num_tables], empty before update()
 
-    def __init__(self, channels: int, latent_channels: int, offsets: bool = False, hyper_step: bool = False) -> None:
+    def __init__(
+        self, channels: int = 96, latent_channels: int = 128, offsets: bool = False, hyper_step: bool = False
+    ) -> None:
         super().__init__()
         self.channels, self.latent_channels = channels, latent_channels
+        self._make_networks(channels, latent_channels)  # first: of one seed they are then the same with any parts
         self.entropy_bottleneck = SteppedBottleneck(channels) if hyper_step else EntropyBottleneck(channels)
         self.gaussian_conditional = GaussianConditional()
         self.QuantABCD = OffsetNetwork() if offsets else None
         self.gayn2zqstep = HyperStepNetwork() if hyper_step else None
         if offsets:
             self.register_buffer("offset_table", torch.empty(0, dtype=torch.int8))
+
+    def _make_networks(self, n: int, m: int) -> None:
+        """Set the networks as attributes."""
+        raise NotImplementedError
 
     def config(self) -> dict[str, int]:
         parts = {"offsets": self.QuantABCD, "hyper_step": self.gayn2zqstep}

@@ -30,11 +30,7 @@ def _synthesis(n: int, m: int) -> nn.Sequential:
 class MeanScaleHyperprior(HyperpriorModel):
     """Gaussians of predicted scale and mean; ``channels`` (N) inside the transforms, ``latent_channels`` (M) in y."""
 
-    def __init__(
-        self, channels: int = 96, latent_channels: int = 128, offsets: bool = False, hyper_step: bool = False
-    ) -> None:
-        super().__init__(channels, latent_channels, offsets, hyper_step)
-        n, m = channels, latent_channels
+    def _make_networks(self, n: int, m: int) -> None:
         self.g_a, self.g_s = _analysis(n, m), _synthesis(n, m)
         self.h_a = nn.Sequential(
             conv(m, n, kernel_size=3, stride=1), nn.LeakyReLU(), conv(n, n), nn.LeakyReLU(), conv(n, n)
@@ -51,11 +47,7 @@ class MeanScaleHyperprior(HyperpriorModel):
 class ScaleHyperprior(HyperpriorModel):
     """Gaussians of predicted scale about 0."""
 
-    def __init__(
-        self, channels: int = 96, latent_channels: int = 128, offsets: bool = False, hyper_step: bool = False
-    ) -> None:
-        super().__init__(channels, latent_channels, offsets, hyper_step)
-        n, m = channels, latent_channels
+    def _make_networks(self, n: int, m: int) -> None:
         self.g_a, self.g_s = _analysis(n, m), _synthesis(n, m)
         self.h_a = nn.Sequential(conv(m, n, kernel_size=3, stride=1), nn.ReLU(), conv(n, n), nn.ReLU(), conv(n, n))
         self.h_s = nn.Sequential(

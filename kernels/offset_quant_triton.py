@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .offset_quant_ref import SYMBOL_LIMITS
 from .offset_triton_parts import (
     BLOCK,
     EXACT,
@@ -28,8 +29,6 @@ from .offset_triton_parts import (
     tables,
 )
 from .row_layout import common_layout
-
-_LIMITS = {torch.int8: 2.0**7, torch.int16: 2.0**15, torch.int32: 2.0**31}
 
 
 @triton.jit
@@ -110,7 +109,7 @@ def quantize(
         _quantize_kernel[grid(layout, BLOCK)](
             *inputs, plain(gain), *tables(offsets, scale_table),
             symbols, indexes, latent_hat, unfit,
-            *sizes(layout, BLOCK), len(scale_table) - 1, scale_bound, _LIMITS[symbol_dtype],
+            *sizes(layout, BLOCK), len(scale_table) - 1, scale_bound, SYMBOL_LIMITS[symbol_dtype],
             *strides(inputs), offsets_stride(offsets),
             ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None,
             LEVELS=(len(scale_table) - 1).bit_length(), BLOCK=BLOCK,

@@ -44,13 +44,14 @@ def largest_within(encode: Encode, num_settings: int, budget: int) -> bytes:
             high = setting
         if high == 0:
             raise ValueError(f"target_bytes is {budget}, but this picture takes {sizes[0]} bytes at the least")
-        near_end = high - low == 1 or not shrunk
-        if len(best) < _CLOSE * budget and high in sizes and sizes[high] <= _REACH * budget and near_end:
-            if high not in shrunk:
-                best = max(best, _shrunk(encode, high, sizes[high], budget), key=len)
-            shrunk.add(high)
         if len(best) >= _CLOSE * budget:
             return best
+        is_time = not shrunk or high - low == 1  # the first that is near enough, and the last
+        if is_time and high not in shrunk and sizes.get(high, math.inf) <= _REACH * budget:
+            best = max(best, _shrunk(encode, high, sizes[high], budget), key=len)
+            shrunk.add(high)
+            if len(best) >= _CLOSE * budget:
+                return best
     return best
 
 

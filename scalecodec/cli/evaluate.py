@@ -106,13 +106,14 @@ def _codec_rungs(options: argparse.Namespace) -> list[Any]:
 def _vbr_rungs(options: argparse.Namespace) -> list[Any]:
     """The model's ladder, those of it without each part, and models of one rate."""
     from scalecodec import models
-    from scalecodec.eval import variants
+    from scalecodec.eval import scalecodec_ladder, variants
+    from scalecodec.eval.ladder import DEFAULT_GAINS
 
     model = models.load(options.model)
-    gains = [options.gains] if options.gains else []
-    rungs = list(variants.ladder_of(Path(options.model).stem, model, *gains))
+    gains = options.gains or DEFAULT_GAINS
+    rungs = list(scalecodec_ladder(model, gains, Path(options.model).stem))
     for label, variant in variants.variants(model).items():
-        rungs += variants.ladder_of(label, variant, *gains)
+        rungs += scalecodec_ladder(variant, gains, label)
     return rungs + list(variants.single_rates(options.single))
 
 

@@ -7,10 +7,11 @@ tables are prepared once and no list is ever made. Source: Balle et al. 2018 (ar
 from .base import TABLE_BUFFERS, EntropyModel
 from .bottleneck import EntropyBottleneck
 from .gaussian import GaussianConditional
-from .stepped import EXPONENTS, SteppedBottleneck, nearest_exponents
+from .stepped import EXPONENTS, MAX_TABLE_ENTRIES, SteppedBottleneck, nearest_exponents
 
 __all__ = [
     "EXPONENTS",
+    "MAX_TABLE_ENTRIES",
     "TABLE_BUFFERS",
     "EntropyBottleneck",
     "EntropyModel",

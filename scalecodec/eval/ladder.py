@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,18 +36,18 @@ class Rung:
 
 
 def scalecodec_ladder(
-    model: str = "vbr-mean", gains: Sequence[float] = DEFAULT_GAINS, label: str | None = None
+    model: Any = "vbr-mean", gains: Sequence[float] = DEFAULT_GAINS, label: str | None = None
 ) -> tuple[Rung, ...]:
     """Our own codec at several gains.
 
     Parameters
     ----------
-    model : str
-        A name of the zoo or the path of a weight file, as `scalecodec.codec` takes it.
+    model : str, path or CompressionModel
+        As `scalecodec.codec` takes it.
     gains : sequence of float
         1 / step, one a rung.
     label : str, optional
-        The model's name by default.
+        The model's name by default; a model that is none has to have one.
 
     Raises
     ------
@@ -59,6 +59,8 @@ def scalecodec_ladder(
     from scalecodec import codec  # loads torch
 
     return tuple(
-        Rung(label or model, gain, partial(codec.encode, model=model, gain=gain), partial(codec.decode, model=model))
+        Rung(
+            label or str(model), gain, partial(codec.encode, model=model, gain=gain), partial(codec.decode, model=model)
+        )
         for gain in gains
     )

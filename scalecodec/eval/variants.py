@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import struct
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -17,11 +16,10 @@ from typing import Any
 from scalecodec import image
 from scalecodec.metrics import BjontegaardDelta, bd_rate
 
-from .ladder import DEFAULT_GAINS, Rung, Samples
+from .ladder import Rung, Samples, scalecodec_ladder
 from .rate_distortion import Point
 
 SINGLE_RATES = "single rates"
-_Z_LENGTH = struct.Struct("<I")
 
 
 def without_offsets(model: Any) -> Any:
@@ -50,29 +48,19 @@ def variants(model: Any) -> dict[str, Any]:
     return {f"without {part}": make(model) for part, make in makers.items() if part in parts}
 
 
-def ladder_of(label: str, model: Any, gains: Sequence[float] = DEFAULT_GAINS) -> tuple[Rung, ...]:
-    """A model, not its name, at several gains."""
-    from scalecodec import codec  # loads torch
-
-    return tuple(
-        Rung(label, gain, partial(codec.encode, model=model, gain=gain), partial(codec.decode, model=model))
-        for gain in gains
-    )
-
-
 def single_rates(files: Sequence[tuple[str | os.PathLike[str], float]]) -> tuple[Rung, ...]:
     """One ladder of many models: weight files, each at the one gain that it was trained for."""
     from scalecodec import models
 
-    return tuple(rung for path, gain in files for rung in ladder_of(SINGLE_RATES, models.load(path), [gain]))
+    return tuple(rung for path, gain in files for rung in scalecodec_ladder(models.load(path), [gain], SINGLE_RATES))
 
 
 def hyper_bytes(blob: bytes) -> int:
     """How many bytes of a .scl file of a hyperprior model are hyper-latents."""
     from scalecodec.container import unpack
+    from scalecodec.models.hyperprior import hyper_bytes_of
 
-    chunks = [chunk for layer in unpack(blob).layers for chunk in layer if chunk is not None]
-    return sum(_Z_LENGTH.unpack_from(chunk)[0] for chunk in chunks)
+    return sum(hyper_bytes_of(chunk) for layer in unpack(blob).layers for chunk in layer if chunk is not None)
 
 
 def by_thirds(points: Sequence[Point], label: str, anchor: str) -> list[BjontegaardDelta]:

@@ -24,6 +24,11 @@ _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
 _Z_LENGTH = struct.Struct("<I")
 
 
+def hyper_bytes_of(chunk: bytes) -> int:
+    """How many bytes of a chunk, as ``encode_tile`` makes it, are the hyper-latent's stream."""
+    return _Z_LENGTH.unpack_from(chunk)[0]
+
+
 def check_finite(values: Tensor, what: str, blame: type[ValueError]) -> None:
     """Raise ``blame`` where the hyper-latent gives ``what`` that are not finite."""
     # A sum shows whatever is not finite, and sooner; large values may overflow it, and then all are looked at.
@@ -92,13 +97,14 @@ class HyperpriorModel(RateModel):
 
     def _priced(self, y: Tensor, scales: Tensor, means: Tensor | None, gains: Tensor) -> tuple[Tensor, Tensor]:
         conditional = self.gaussian_conditional
+        scale_table = conditional.scales()
         simulated = offset_simulate(
             y,
             means,
             scales,
             gains,
-            None if self.QuantABCD is None else self.QuantABCD.table(gains, conditional.scales()),
-            scale_table=conditional.scales(),
+            None if self.QuantABCD is None else self.QuantABCD.table(gains, scale_table),
+            scale_table=scale_table,
             scale_bound=conditional.lower_bound_scale.bound,
             noise=None if self.training else torch.zeros_like(y),
         )

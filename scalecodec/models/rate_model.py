@@ -22,7 +22,7 @@ from .base import CompressionModel
 
 MAX_SCALES = 256  # indexes of a model with offsets are of 8 bits
 OFFSET_UNIT = 256  # reconstruction offsets are kept in 256ths of a step, int8
-_NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
+NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
 
 
 class RateModel(CompressionModel):
@@ -76,7 +76,7 @@ class RateModel(CompressionModel):
         adapted = "QuantABCD.0.weight" in state_dict or "gayn2zqstep.0.weight" in state_dict
         if ours or not adapted:
             return super().from_state_dict(state_dict)  # type: ignore[return-value]
-        kept = {name: tensor for name, tensor in state_dict.items() if name not in _NOT_OURS}
+        kept = {name: tensor for name, tensor in state_dict.items() if name not in NOT_OURS}
         try:
             model = cls(**cls.config_of(kept))
             missing, unknown = model.load_state_dict(kept, strict=False)

@@ -19,6 +19,7 @@ from torch import Tensor
 from scalecodec.atomic import write_atomic
 from scalecodec.entropy_models import (
     EXPONENTS,
+    MAX_TABLE_ENTRIES,
     TABLE_BUFFERS,
     EntropyBottleneck,
     EntropyModel,
@@ -35,7 +36,6 @@ _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
 _SIZED_BY_WEIGHTS = (*TABLE_BUFFERS, "scale_table", "offset_table")
 _MAX_CHANNELS = 640  # twice that of any published model of this kind; what a hostile file can ask for stays below 1 GB
-_MAX_TABLE_ENTRIES = 1 << 24  # with the padding that a file leaves out
 
 
 def freeze(model: CompressionModel) -> None:
@@ -191,7 +191,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         lengths = state[name.removesuffix(_CDF) + _LENGTH].tolist()
         if min(lengths, default=0) < 2:
             raise ValueError(f"{name}: a table needs at least one symbol")
-        if len(lengths) * max(lengths) > _MAX_TABLE_ENTRIES:
+        if len(lengths) * max(lengths) > MAX_TABLE_ENTRIES:
             raise ValueError(f"{name}: {len(lengths)} tables of up to {max(lengths)} entries are too many")
         inner = state[name].to(torch.int32).split([n - 2 for n in lengths])
         cdf = torch.zeros(len(lengths), max(lengths), dtype=torch.int32)

@@ -11,13 +11,12 @@ Triton, all else through the definition: with the same symbols, indexes and late
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .checks import SYMBOL_BITS, bound_of, check_gain_and_threads, check_index_tables
+from .checks import SYMBOL_BITS, bound_of, check_gain_and_threads, check_index_tables, check_threads
 from .offset_ops import dequantize_op, quantize_op, simulate_op
 
 __all__ = ["Quantized", "Simulated", "offset_dequantize", "offset_quantize", "offset_simulate"]
@@ -121,7 +120,7 @@ def offset_dequantize(
     gains, offsets = _by_item(gain, symbols), _offset_rows(reconstruction_offset, symbols)
     if mean is not None:
         _check_floats("mean", mean, symbols)
-    check_gain_and_threads(1.0, threads)
+    check_threads(threads)
     if offsets is not None and indexes.numel() and int(indexes.max()) >= offsets.shape[1]:
         raise ValueError(f"indexes must lie in [0, {offsets.shape[1]}), got {int(indexes.max())}")
     dtype = torch.float32 if mean is None else mean.dtype
@@ -183,7 +182,7 @@ def _arguments(
             _check_floats(name, tensor, latent)
     if latent.dim() == 0:
         raise ValueError("latent must be [B, ...], got a number")
-    check_gain_and_threads(1.0, threads)
+    check_threads(threads)
     check_index_tables(scale_table, scale_bound, torch.uint8)
     if scale_table.dtype is not torch.float32:
         raise TypeError(f"scale_table must be float32, got {scale_table.dtype}")
@@ -214,7 +213,7 @@ def _by_item(gain: float | Tensor, latent: Tensor) -> Tensor:
     """Gains [B], float32."""
     if not isinstance(gain, Tensor):
         check_gain_and_threads(gain, 1)
-        return torch.full((len(latent),), math.nan).fill_(gain).to(latent.device)
+        return torch.full((len(latent),), float(gain), dtype=torch.float32, device=latent.device)
     if not gain.is_floating_point() or gain.dim() > 1 or gain.numel() not in (1, len(latent)):
         raise ValueError(f"gain must be a number or a float for each of {len(latent)} items, got {tuple(gain.shape)}")
     gains = gain.detach().float()

@@ -12,11 +12,11 @@ from torch import Tensor
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
 from scalecodec.models import CompressionModel, load, zoo
+from scalecodec.models.rate_model import NOT_OURS
 from scalecodec.models.weights import read_metadata
 
-# What a run fills at its end, and what CompressAI's models have besides.
+# What a run fills at its end.
 _MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
-_NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")
 
 
 def begin_from(model: CompressionModel, name_or_path: str) -> None:
@@ -34,7 +34,7 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     """
     theirs, ours = _weights(name_or_path), model.state_dict()
     wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
-    given = {name for name in theirs if not name.endswith((*_MADE_LATER, *_NOT_OURS))}
+    given = {name for name in theirs if not name.endswith((*_MADE_LATER, *NOT_OURS))}
     optional = _parts(wanted)
     if wrong := sorted((given ^ wanted) - optional):
         hint = " (which --no-offsets or --no-hyper-step leaves out)" if set(wrong) & given & _parts(given) else ""

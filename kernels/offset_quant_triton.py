@@ -14,9 +14,8 @@ from torch import Tensor
 from .offset_quant_ref import SYMBOL_LIMITS
 from .offset_triton_parts import (
     BLOCK,
-    EXACT,
     count_beyond,
-    grid,
+    launch,
     load,
     offsets_stride,
     plain,
@@ -105,16 +104,15 @@ def quantize(
     latent_hat = layout.empty(latent.dtype, latent.device)
     unfit = torch.zeros(1, dtype=torch.int32, device=latent.device)
     inputs = rows(layout, latent, mean, scale)
-    if latent.numel():
-        _quantize_kernel[grid(layout, BLOCK)](
-            *inputs, plain(gain), *tables(offsets, scale_table),
-            symbols, indexes, latent_hat, unfit,
-            *sizes(layout, BLOCK), len(scale_table) - 1, scale_bound, SYMBOL_LIMITS[symbol_dtype],
-            *strides(inputs), offsets_stride(offsets),
-            ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None,
-            LEVELS=(len(scale_table) - 1).bit_length(), BLOCK=BLOCK,
-            **EXACT,
-        )  # fmt: skip
+    launch(
+        _quantize_kernel, layout, BLOCK,
+        *inputs, plain(gain), *tables(offsets, scale_table),
+        symbols, indexes, latent_hat, unfit,
+        *sizes(layout, BLOCK), len(scale_table) - 1, scale_bound, SYMBOL_LIMITS[symbol_dtype],
+        *strides(inputs), offsets_stride(offsets),
+        ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None,
+        LEVELS=(len(scale_table) - 1).bit_length(), BLOCK=BLOCK,
+    )  # fmt: skip
     return symbols, indexes, latent_hat, not unfit.item()
 
 
@@ -125,11 +123,10 @@ def dequantize(
     layout = common_layout(symbols, indexes, mean)
     latent_hat = layout.empty(dtype, symbols.device)
     inputs = rows(layout, symbols, indexes, mean)
-    if symbols.numel():
-        _dequantize_kernel[grid(layout, BLOCK)](
-            *inputs, plain(gain), plain(gain if offsets is None else offsets), latent_hat,
-            *sizes(layout, BLOCK), *strides(inputs), offsets_stride(offsets),
-            ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None, BLOCK=BLOCK,
-            **EXACT,
-        )  # fmt: skip
+    launch(
+        _dequantize_kernel, layout, BLOCK,
+        *inputs, plain(gain), plain(gain if offsets is None else offsets), latent_hat,
+        *sizes(layout, BLOCK), *strides(inputs), offsets_stride(offsets),
+        ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None, BLOCK=BLOCK,
+    )  # fmt: skip
     return latent_hat

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from .offset_triton_parts import (
     BLOCK,
-    EXACT,
     count_beyond,
-    grid,
+    launch,
     load,
     offsets_stride,
     plain,
@@ -141,16 +140,15 @@ def simulate(
     latent_hat = layout.empty(latent.dtype, latent.device)
     indexes = layout.empty(torch.uint8, latent.device)
     inputs, (noise_rows,) = rows(layout, latent, mean, scale), rows(layout, noise)
-    if latent.numel():
-        _simulate_kernel[grid(layout, BLOCK)](
-            *inputs, plain(gain), *tables(offsets, scale_table), noise_rows,
-            noisy, bounded, latent_hat, indexes,
-            *sizes(layout, BLOCK), len(scale_table) - 1, scale_bound,
-            *strides(inputs), *strides([noise_rows]), offsets_stride(offsets),
-            ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None,
-            LEVELS=(len(scale_table) - 1).bit_length(), BLOCK=BLOCK,
-            **EXACT,
-        )  # fmt: skip
+    launch(
+        _simulate_kernel, layout, BLOCK,
+        *inputs, plain(gain), *tables(offsets, scale_table), noise_rows,
+        noisy, bounded, latent_hat, indexes,
+        *sizes(layout, BLOCK), len(scale_table) - 1, scale_bound,
+        *strides(inputs), *strides([noise_rows]), offsets_stride(offsets),
+        ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, HAS_OFFSETS=offsets is not None,
+        LEVELS=(len(scale_table) - 1).bit_length(), BLOCK=BLOCK,
+    )  # fmt: skip
     return noisy, bounded, latent_hat, indexes
 
 
@@ -172,12 +170,12 @@ def simulate_backward(
     grad_mean = None if mean is None else layout.empty(mean.dtype, latent.device)
     grad_scale = layout.empty(scale.dtype, latent.device)
     inputs = rows(layout, grad_noisy, grad_bounded, grad_latent_hat, scale)
-    if latent.numel():
-        _backward_kernel[grid(layout, BLOCK)](
-            *inputs, plain(gain), grad_latent, grad_latent if grad_mean is None else grad_mean, grad_scale,
-            *sizes(layout, BLOCK), scale_bound, *strides(inputs),
-            ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, BLOCK=BLOCK, **EXACT,
-        )  # fmt: skip
+    launch(
+        _backward_kernel, layout, BLOCK,
+        *inputs, plain(gain), grad_latent, grad_latent if grad_mean is None else grad_mean, grad_scale,
+        *sizes(layout, BLOCK), scale_bound, *strides(inputs),
+        ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None, BLOCK=BLOCK,
+    )  # fmt: skip
     if offsets is None:
         return grad_latent, grad_mean, grad_scale, None
     each = _offsets_backward(layout, grad_latent_hat, latent, mean, gain, indexes, offsets.shape[1])
@@ -198,12 +196,12 @@ def _offsets_backward(
     span = _TABLE_BLOCK * triton.next_power_of_2(inner_blocks)  # few values, so few compilations
     partial = torch.zeros(len(latent), sizes(layout, span)[0], num_tables, device=latent.device)
     inputs = rows(layout, grad_latent_hat, latent, mean)
-    if latent.numel():
-        _offsets_backward_kernel[grid(layout, span)](
-            *inputs, plain(gain), layout.view(indexes).contiguous(), partial,
-            *sizes(layout, span), num_tables, *strides(inputs),
-            ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None,
-            TABLES=triton.next_power_of_2(num_tables), BLOCK=_TABLE_BLOCK,
-            INNER_BLOCKS=triton.next_power_of_2(inner_blocks), **EXACT,
-        )  # fmt: skip
+    launch(
+        _offsets_backward_kernel, layout, span,
+        *inputs, plain(gain), layout.view(indexes).contiguous(), partial,
+        *sizes(layout, span), num_tables, *strides(inputs),
+        ONE_ROW=layout.num_rows == 1, HAS_MEAN=mean is not None,
+        TABLES=triton.next_power_of_2(num_tables), BLOCK=_TABLE_BLOCK,
+        INNER_BLOCKS=triton.next_power_of_2(inner_blocks),
+    )  # fmt: skip
     return partial.sum(1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -9,6 +12,7 @@ from torch import Tensor
 from .row_layout import RowLayout
 
 BLOCK = 1024
+MAX_ITEM = 2**31 - 2**14  # int32 counts an item's elements, and on to the end of the last program's
 EXACT = {"enable_fp_fusion": False}
 
 
@@ -25,7 +29,7 @@ def load(ptr, batch, element, size, row_size, batch_stride, row_stride, ONE_ROW:
     """Elements of an item, 0 beyond its end."""
     place = element
     if not ONE_ROW:
-        place = element // row_size * row_stride + element % row_size
+        place = (element // row_size).to(tl.int64) * row_stride + element % row_size
     return tl.load(ptr + batch * batch_stride + place, mask=element < size, other=0.0).to(tl.float32)
 
 
@@ -81,10 +85,16 @@ def plain(tensor: Tensor) -> Tensor:
 
 
 def sizes(layout: RowLayout, block: int) -> tuple[int, int, int]:
-    """Programs an item, elements an item, elements a row."""
+    """Programs an item, elements an item, elements a row; ValueError where kernels cannot count an item's elements."""
     size = layout.num_rows * layout.row_size
+    if size > MAX_ITEM:
+        raise ValueError(f"an item must have at most {MAX_ITEM} elements, got {size}")
     return triton.cdiv(size, block), size, layout.row_size
 
 
-def grid(layout: RowLayout, block: int) -> tuple[int]:
-    return (layout.shape[0] * sizes(layout, block)[0],)
+def launch(kernel: Any, layout: RowLayout, span: int, first: Tensor, *arguments: Any, **constants: Any) -> None:
+    """One program for ``span`` elements of an item, on the device of ``first``; none where there are no elements."""
+    programs = layout.shape[0] * sizes(layout, span)[0]
+    if programs:
+        with torch.cuda.device_of(first):
+            kernel[(programs,)](first, *arguments, **constants, **EXACT)

@@ -29,6 +29,18 @@ class RowLayout(NamedTuple):
         moved = torch.empty([self.shape[dim] for dim in self.order], dtype=dtype, device=device)
         return moved.permute(*sorted(range(len(self.order)), key=self.order.__getitem__))
 
+    def laid(self, tensor: Tensor) -> Tensor:
+        """The tensor, dense in the order; a copy only where it is not."""
+        wanted = self.empty(tensor.dtype, tensor.device)
+        return tensor if tensor.stride() == wanted.stride() else wanted.copy_(tensor)
+
+    def position(self, place: int) -> tuple[int, ...]:
+        """Of an element's place in memory, in the order: its index in the tensor."""
+        index = [0] * len(self.order)
+        for dim in reversed(self.order):
+            place, index[dim] = divmod(place, self.shape[dim])
+        return tuple(index)
+
 
 def common_layout(first: Tensor, *others: Tensor | None) -> RowLayout:
     """The layout of ``first``, in one row an item where the others lie so too; all have one shape [B, ...]."""

@@ -126,9 +126,15 @@ def test_noise_is_uniform_and_new_each_time():
     assert one.var().item() == pytest.approx(1 / 12, rel=0.02)
 
 
-@pytest.mark.parametrize(("with_mean", "rows"), list(itertools.product([True, False], [None, 0, 1])))
-def test_the_operators_keep_torchs_contracts(with_mean, rows):
-    case = make((2, 3, 4, 5), with_mean=with_mean, offset_rows=rows)
+@pytest.mark.parametrize(
+    ("with_mean", "rows", "layout", "dtype"),
+    [
+        *itertools.product([True, False], [None, 0, 1], ["contiguous"], [torch.float32]),
+        *itertools.product([True], [0], ["channels_last", "chunk", "mixed"], [torch.float32, torch.bfloat16]),
+    ],
+)
+def test_the_operators_keep_torchs_contracts(with_mean, rows, layout, dtype):
+    case = make((2, 3, 4, 5), layout, dtype, with_mean=with_mean, offset_rows=rows)
     leaves = [None if t is None else t.requires_grad_() for t in (case.latent, case.mean, case.scale)]
     offsets = None if case.offsets is None else case.offsets.requires_grad_()
     given = *leaves, case.gain, offsets, case.scale_table, BOUND
@@ -162,6 +168,14 @@ def test_it_compiles_whole_forwards_and_backwards(layout):
         torch.testing.assert_close(one, other)
 
 
+def test_what_does_not_fit_is_found_in_any_layout():
+    for layout in ("contiguous", "channels_last", "chunk"):
+        latent = laid_out(torch.zeros(2, 3, 4, 5), layout)
+        latent[1, 2, 0, 3] = 200
+        with pytest.raises(ValueError, match=r"in \[-2\*\*7, 2\*\*7\), as \(1, 2, 0, 3\) does not"):
+            offset_quantize(latent, None, latent, 1.0, scale_table=TABLE, symbol_dtype=torch.int8)
+
+
 X = torch.zeros(2, 3)
 TABLE = scales_of(4)
 
@@ -177,9 +191,10 @@ TABLE = scales_of(4)
         ({"gain": 0.0}, ValueError, "gain must be"),
         ({"gain": math.nan}, ValueError, "gain must be"),
         ({"gain": torch.ones(3)}, ValueError, "a float for each of 2 items"),
-        ({"gain": torch.tensor([1.0, 0.0])}, ValueError, "gain must be positive and finite"),
-        ({"gain": torch.tensor([math.nan, 1.0])}, ValueError, "gain must be positive and finite"),
-        ({"gain": torch.tensor([math.inf])}, ValueError, "gain must be positive and finite"),
+        ({"gain": torch.tensor([1.0, 0.0])}, ValueError, r"gains must be numbers in \[2\*\*-126"),
+        ({"gain": torch.tensor([math.nan, 1.0])}, ValueError, r"gains must be numbers in \[2\*\*-126"),
+        ({"gain": torch.tensor([math.inf])}, ValueError, r"gains must be numbers in \[2\*\*-126"),
+        ({"gain": torch.tensor([1e-40])}, ValueError, r"gains must be numbers in \[2\*\*-126"),
         ({"gain": torch.ones(2, 1)}, ValueError, "a float for each of 2 items"),
         ({"gain": torch.ones(2, dtype=torch.int32)}, ValueError, "a float for each of 2 items"),
         ({"reconstruction_offset": torch.zeros(3)}, ValueError, "an offset for each of 4 tables"),
@@ -195,7 +210,7 @@ TABLE = scales_of(4)
         (
             {"latent": torch.tensor([[0, 0, 0], [0, 0, 200.0]]), "symbol_dtype": torch.int8},
             ValueError,
-            r"\(element 5\)",
+            r"as \(1, 2\) does not",
         ),
     ],
 )

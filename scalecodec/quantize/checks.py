@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scalecodec.batches import MAX_THREADS
 
-_FLOAT32_RANGE = (2.0**-126, 2.0**127)
+FLOAT32_RANGE = (2.0**-126, 2.0**127)
 SYMBOL_BITS = {torch.int8: 8, torch.int16: 16, torch.int32: 32}
 _INDEX_TABLES = {torch.uint8: 2**8, torch.uint16: 2**16, torch.int32: 2**31 - 1}
 
@@ -23,7 +23,7 @@ def check_threads(threads: int) -> None:
 
 def check_gain_and_threads(gain: float, threads: int) -> None:
     """Raise ValueError unless these are a gain in float32's range and a number of threads."""
-    low, high = _FLOAT32_RANGE
+    low, high = FLOAT32_RANGE
     if isinstance(gain, bool) or not isinstance(gain, Real) or not low <= gain <= high:
         raise ValueError(f"gain must be a number in [2**-126, 2**127], got {gain!r}")
     check_threads(threads)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .checks import SYMBOL_BITS, bound_of, check_gain_and_threads, check_index_tables, check_threads
+from .checks import FLOAT32_RANGE, SYMBOL_BITS, bound_of, check_gain_and_threads, check_index_tables, check_threads
 from .offset_ops import dequantize_op, quantize_op, simulate_op
 
 __all__ = ["Quantized", "Simulated", "offset_dequantize", "offset_quantize", "offset_simulate"]
@@ -217,13 +217,14 @@ def _by_item(gain: float | Tensor, latent: Tensor) -> Tensor:
     if not gain.is_floating_point() or gain.dim() > 1 or gain.numel() not in (1, len(latent)):
         raise ValueError(f"gain must be a number or a float for each of {len(latent)} items, got {tuple(gain.shape)}")
     gains = gain.detach().float()
+    low, high = FLOAT32_RANGE
     # Looked at where that costs no wait for a GPU and breaks no graph.
     if (
         gain.device.type == "cpu"
         and not torch.compiler.is_compiling()
-        and not bool(((gains > 0) & gains.isfinite()).all())
+        and not bool(((gains >= low) & (gains <= high)).all())
     ):
-        raise ValueError(f"gain must be positive and finite, got {gains.tolist()}")
+        raise ValueError(f"gains must be numbers in [2**-126, 2**127], got {gains.tolist()}")
     return gains.reshape(-1).expand(len(latent)).to(latent.device)
 
 

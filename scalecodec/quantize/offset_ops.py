@@ -66,9 +66,9 @@ def _floats(tensor: Tensor) -> NDArray[np.float32]:
     return np.require(tensor.detach().float().numpy(), None, ["C", "A"])
 
 
-def _refuse(latent: Tensor, where: int | None, dtype: torch.dtype) -> None:
+def _refuse(dtype: torch.dtype, where: tuple[int, ...] | None = None) -> None:
     limit = f"2**{SYMBOL_BITS[dtype] - 1}"
-    place = "" if where is None else f" (element {where})"
+    place = "" if where is None else f", as {where} does not"
     name = str(dtype).removeprefix("torch.")
     raise ValueError(
         f"latents must be finite and, less their mean and in steps, round to {name}, in [-{limit}, {limit}){place}"
@@ -92,13 +92,13 @@ def quantize_op(
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Symbols, indexes and the decoder's latents; ValueError where a symbol does not fit."""
+    layout = common_layout(latent, mean, scale)
     if not suits_core(latent, mean, scale):
         given = latent, mean, scale, gain, offsets, scale_table, scale_bound, symbol_dtype
         symbols, indexes, latent_hat, fits = _coding(latent).quantize(*given)
         if not fits:
-            _refuse(latent, None, symbol_dtype)
-        return symbols, indexes, latent_hat
-    layout = common_layout(latent, mean, scale)
+            _refuse(symbol_dtype)
+        return layout.laid(symbols), layout.laid(indexes), layout.laid(latent_hat)
     symbols, indexes, latent_hat = (
         layout.empty(dtype, latent.device) for dtype in (symbol_dtype, torch.uint8, torch.float32)
     )
@@ -107,7 +107,7 @@ def quantize_op(
     arguments: list[Any] = [*_matrices(layout, latent, mean, scale), *tables, *outputs, threads]
     where = _core.offset_quantize(*arguments)
     if where is not None:
-        _refuse(latent, where, symbol_dtype)
+        _refuse(symbol_dtype, layout.position(where))
     return symbols, indexes, latent_hat
 
 
@@ -135,9 +135,9 @@ def dequantize_op(
     threads: int,
 ) -> Tensor:
     """The decoder's latents."""
-    if not suits_core(mean) or symbols.device.type != "cpu":
-        return _coding(symbols).dequantize(symbols, indexes, mean, gain, offsets, dtype)
     layout = common_layout(symbols, indexes, mean)
+    if not suits_core(mean) or symbols.device.type != "cpu":
+        return layout.laid(_coding(symbols).dequantize(symbols, indexes, mean, gain, offsets, dtype))
     latent_hat = layout.empty(torch.float32, symbols.device)
     inputs = np.ascontiguousarray(_matrix(layout, symbols)), _matrix(layout, indexes), _matrix(layout, mean)
     _core.offset_dequantize(*inputs, _floats(gain), _padded(offsets), _matrix(layout, latent_hat), threads)
@@ -166,9 +166,11 @@ def simulate_op(
     threads: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The noisy residual, its scale, the decoder's latents, and the indexes."""
-    if not suits_core(latent, mean, scale, noise):
-        return _training(latent).simulate(latent, mean, scale, gain, offsets, scale_table, scale_bound, noise)
     layout = common_layout(latent, mean, scale, noise)
+    if not suits_core(latent, mean, scale, noise):
+        found = _training(latent).simulate(latent, mean, scale, gain, offsets, scale_table, scale_bound, noise)
+        noisy, bounded, latent_hat, indexes = map(layout.laid, found)
+        return noisy, bounded, latent_hat, indexes
     noisy, bounded, latent_hat = (layout.empty(torch.float32, latent.device) for _ in range(3))
     indexes = layout.empty(torch.uint8, latent.device)
     tables = _floats(gain), _padded(offsets), _floats(scale_table), scale_bound
@@ -209,11 +211,11 @@ def simulate_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of latent, mean, scale and offsets; empty where there is no such input."""
     grads, inputs = (grad_noisy, grad_bounded, grad_latent_hat), (latent, mean, scale)
+    layout = common_layout(latent, mean, scale, *grads)
     if not suits_core(*grads, *inputs):
-        found = _training(latent).simulate_backward(*grads, *inputs, gain, offsets, indexes, scale_bound)
-        to_latent, to_mean, to_scale, to_offsets = (latent.new_empty(0) if one is None else one for one in found)
-        return to_latent, to_mean, to_scale, to_offsets
-    layout = common_layout(latent, mean, scale, *grads, indexes)
+        *found, offset_sums = _training(latent).simulate_backward(*grads, *inputs, gain, offsets, indexes, scale_bound)
+        to_latent, to_mean, to_scale = (latent.new_empty(0) if one is None else layout.laid(one) for one in found)
+        return to_latent, to_mean, to_scale, latent.new_empty(0) if offset_sums is None else offset_sums
     to_latent, to_mean, to_scale = _like(layout, *inputs)
     gains, results = _floats(gain), _matrices(layout, to_latent, None if mean is None else to_mean, to_scale)
     arguments: list[Any] = [*_matrices(layout, *grads, scale), gains, scale_bound, *results, threads]

@@ -13,6 +13,7 @@ from .offset_cases import BOUND, SHAPES, Case, cases, laid_out, make, same_bits,
 
 WITH_TRITON = {"reason": "needs triton", "exc_type": ImportError}
 triton_kernels = pytest.importorskip("scalecodec.kernels.offset_quant_triton", **WITH_TRITON)
+offset_triton_parts = pytest.importorskip("scalecodec.kernels.offset_triton_parts", **WITH_TRITON)
 triton_step = pytest.importorskip("scalecodec.kernels.offset_simulate_triton", **WITH_TRITON)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CASES = list(cases())
@@ -166,3 +167,9 @@ def test_the_definitions_gradients_are_autograds(shape):
     back = case.latent, case.mean, case.scale, case.gain, case.offsets, indexes, BOUND
     for one, other in zip(ref.simulate_backward(*grads, *back), wanted, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+def test_an_item_that_int32_cannot_count_is_refused():
+    too_large = RowLayout(torch.Size([1, 2**31]), (0, 1), 1, 2**31)
+    with pytest.raises(ValueError, match=r"at most 2147467264 elements, got 2147483648"):
+        offset_triton_parts.sizes(too_large, 1024)

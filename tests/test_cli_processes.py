@@ -217,13 +217,16 @@ def test_eval_vbr_measures_what_each_part_is_worth(folder, capsys):
     save_weights(model, "whole.safetensors")
     single = [f"--single=whole.safetensors={gain}" for gain in (0.1, 0.9)]
     options = ["-m", "whole.safetensors", "--gains", "0.1,0.3,1.0", "--no-ms-ssim", "-o", "out", "--json"]
-    assert main(["eval", "vbr", "pictures", *single, *options]) == 0
+    beside = ["--beside", "itself=whole.safetensors", "--published"]
+    assert main(["eval", "vbr", "pictures", *single, *beside, *options]) == 0
     result = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     size = {(row["label"], row["setting"], row["image"]): row["num_bytes"] for row in result["rows"]}
     labels = {label for label, _, _ in size}
-    assert labels == {"whole", "without offsets", "without hyper_step", "single rates"}
+    assert labels == {"whole", "without offsets", "without hyper_step", "itself", "single rates"}
+    assert result["above_published_db"].keys() <= {"0.14", "0.5", "1"}
+    assert "mbt2018-mean-vbr, published" in (folder / "out" / "means.csv").read_text()
     for (label, gain, name), num_bytes in size.items():
-        if label == "without offsets":
+        if label in ("without offsets", "itself"):
             assert num_bytes == size["whole", gain, name], "offsets changed the stream"
     hyper = result["parts"]["hyper_bytes"]
     assert hyper["whole"] == hyper["without offsets"]

@@ -9,6 +9,7 @@ import math
 import sys
 import zlib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -325,3 +326,17 @@ def test_a_plot_that_cannot_be(tmp_path: Path, measured, monkeypatch: pytest.Mon
     with pytest.raises(ImportError, match=r"scalecodec-core\[demo\]"):
         evaluation.report.plot(points, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_curve_and_the_distance_from_it() -> None:
+    curve = evaluation.published_curve("vbr-mean")
+    assert (curve[0].bpp, curve[0].psnr, curve[-1].bpp, curve[-1].psnr) == (0.1360, 27.76, 1.6811, 40.90)
+    for name in ("vbr-scale", "vbr-mean", "vbr-autoregressive"):
+        points = [(point.bpp, point.psnr) for point in evaluation.published_curve(name)]
+        assert len(points) == 16
+        assert points == sorted(points)
+        assert all(one[1] < other[1] for one, other in pairwise(points))
+    lower = [replace(point, psnr=point.psnr - 1.5) for point in curve[:-8]]
+    assert evaluation.distances(lower, curve) == pytest.approx({0.14: -1.5, 0.5: -1.5})
+    with pytest.raises(KeyError):
+        evaluation.published_curve("vbr")

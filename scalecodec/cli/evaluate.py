@@ -32,14 +32,21 @@ def _single(text: str) -> tuple[str, float]:
     raise argparse.ArgumentTypeError(f"wanted FILE=GAIN, got {text!r}")
 
 
+def _beside(text: str) -> tuple[str, str]:
+    label, separator, path = text.partition("=")
+    if not separator or not label:
+        raise argparse.ArgumentTypeError(f"wanted LABEL=FILE, got {text!r}")
+    return label, path
+
+
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("eval", help="measure rate and distortion over a folder of pictures")
     parser.add_argument(
         "what",
         nargs="+",
         metavar="[vbr] FOLDER",
-        help="folder of 8-bit RGB pictures; with vbr before it, the model without each of its parts and the --single "
-        "models stand beside it instead of other codecs",
+        help="folder of 8-bit RGB pictures; with vbr before it, the model without each of its parts, and what the next "
+        "three options name, stand beside it instead of other codecs",
     )
     parser.add_argument(
         "--single",
@@ -48,6 +55,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=[],
         metavar="FILE=GAIN",
         help="with vbr: a weight file and the gain it was trained for; may be given several times",
+    )
+    parser.add_argument(
+        "--beside",
+        type=_beside,
+        action="append",
+        default=[],
+        metavar="LABEL=FILE",
+        help="with vbr: other weights at the same gains, as those before post-training; may be given several times",
+    )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="with vbr, where FOLDER is Kodak: the curve of the full-size model that CompressAI published",
     )
     parser.add_argument("-m", "--model", default="vbr-mean", help="name in the zoo or weight file")
     parser.add_argument("--gains", type=_gains, help="comma-separated gains (default: nine from 0.064 to 1)")
@@ -82,6 +102,12 @@ def run(options: argparse.Namespace) -> None:
     if kind:
         parts = evaluation.variants.worth(points, rungs, images)
         result["parts"], text = parts, f"{text}\n\n{_text_of(parts)}"
+    if kind and options.published:
+        theirs = _published(options)
+        found = evaluation.distances([point for point in points if point.label == label], theirs)
+        result["above_published_db"] = {f"{rate:g}": distance for rate, distance in found.items()}
+        text += "".join(f"\nagainst {theirs[0].label}: {dB:+.2f} dB at {rate:g} bpp" for rate, dB in found.items())
+        points += theirs
     if options.output:
         folder = Path(options.output)
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +130,7 @@ def _codec_rungs(options: argparse.Namespace) -> list[Any]:
 
 
 def _vbr_rungs(options: argparse.Namespace) -> list[Any]:
-    """The model's ladder, those of it without each part, and models of one rate."""
+    """The model's ladder, those of it without each part and of other weights, and models of one rate."""
     from scalecodec import models
     from scalecodec.eval import scalecodec_ladder, variants
     from scalecodec.eval.ladder import DEFAULT_GAINS
@@ -114,7 +140,18 @@ def _vbr_rungs(options: argparse.Namespace) -> list[Any]:
     rungs = list(scalecodec_ladder(model, gains, Path(options.model).stem))
     for label, variant in variants.variants(model).items():
         rungs += scalecodec_ladder(variant, gains, label)
+    for label, path in options.beside:
+        rungs += scalecodec_ladder(models.load(path), gains, label)
     return rungs + list(variants.single_rates(options.single))
+
+
+def _published(options: argparse.Namespace) -> list[Any]:
+    """The curve of the full-size model of the kind."""
+    from scalecodec import eval as evaluation
+    from scalecodec import models
+    from scalecodec.models.classes import name_of
+
+    return evaluation.published_curve(name_of(models.load(options.model)))
 
 
 def _text_of(parts: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
-from scalecodec.models import MeanScaleHyperprior, freeze, save_weights
+from scalecodec.models import MeanScaleHyperprior, ScaleHyperprior, freeze, save_weights
 from scalecodec.train import TrainConfig
 from scalecodec.train.min_norm import NORMALISATIONS, min_norm_weights, normalised
 from scalecodec.train.objectives import backward, levels
@@ -150,6 +150,14 @@ def test_a_run_begins_from_weights_of_one_rate_or_of_compressais(compressai, tmp
         assert torch.allclose(model.eval()(x)["x_hat"], source(x)["x_hat"], atol=1e-5)
         with pytest.raises(ValueError, match=r"weights of another model|wanted \(8"):
             begin_from(MeanScaleHyperprior(8, 6), str(path))
+    other = ScaleHyperprior(4, 6)
+    untouched = [parameter.clone() for parameter in other.h_s.parameters()]
+    begin_from(other, str(tmp_path / "ours.safetensors"))  # of another kind: the transforms only
+    assert torch.equal(other.g_a[0].weight, single.g_a[0].weight)
+    assert torch.equal(other.g_s[6].bias, single.g_s[6].bias)
+    assert all(map(torch.equal, other.h_s.parameters(), untouched))
+    with pytest.raises(ValueError, match=r"wanted \(8"):
+        begin_from(ScaleHyperprior(8, 6), str(tmp_path / "ours.safetensors"))
     damaged = bytearray((tmp_path / "ours.safetensors").read_bytes())
     damaged[-3:] = b"\xff\xff\xff"
     (tmp_path / "damaged.safetensors").write_bytes(damaged)

@@ -15,6 +15,7 @@ from scalecodec.models import CompressionModel, load, zoo
 from scalecodec.models.rate_model import NOT_OURS
 from scalecodec.models.weights import read_metadata
 
+_TRANSFORMS = ("g_a.", "g_s.")
 # What a run fills at its end.
 _MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
 
@@ -23,7 +24,8 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     """Copy weights into a new model: a name in the zoo, a weight file, or a safetensors file of a state dict.
 
     What follows the rate (offsets, step of the hyper-latent) may be missing there, and begins without effect: a model
-    of one rate becomes one of all.
+    of one rate becomes one of all. A weight file of another kind of model gives its analysis and synthesis only, as a
+    state dict of nothing else does.
 
     Raises
     ------
@@ -32,10 +34,12 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     BitstreamError
         The file is damaged.
     """
-    theirs, ours = _weights(name_or_path), model.state_dict()
+    theirs, ours = _weights(name_or_path, model), model.state_dict()
     wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
     given = {name for name in theirs if not name.endswith((*_MADE_LATER, *NOT_OURS))}
     optional = _parts(wanted)
+    if given and all(name.startswith(_TRANSFORMS) for name in given):
+        optional = {name for name in wanted if not name.startswith(_TRANSFORMS)}
     if wrong := sorted((given ^ wanted) - optional):
         hint = " (which --no-offsets or --no-hyper-step leaves out)" if set(wrong) & given & _parts(given) else ""
         raise ValueError(f"{name_or_path}: weights of another model: missing or unknown {', '.join(wrong[:5])}{hint}")
@@ -53,9 +57,10 @@ def _parts(names: set[str]) -> set[str]:
     return {name for name in names if name.startswith(("QuantABCD.", "gayn2zqstep.", "scale_to_context."))}
 
 
-def _weights(name_or_path: str) -> dict[str, Tensor]:
+def _weights(name_or_path: str, model: CompressionModel) -> dict[str, Tensor]:
+    """What there is for the model."""
     if name_or_path in zoo() or not Path(name_or_path).is_file():
-        return load(name_or_path).state_dict()
+        return _fitting(load(name_or_path), model)
     try:
         read_metadata(name_or_path)
     except BitstreamError as error:  # no weight file of ours: a state dict, or no safetensors at all
@@ -66,4 +71,11 @@ def _weights(name_or_path: str) -> dict[str, Tensor]:
         if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
             raise BitstreamError(f"{name_or_path}: a weight is not finite") from None
         return weights
-    return load(name_or_path).state_dict()
+    return _fitting(load(name_or_path), model)
+
+
+def _fitting(theirs: CompressionModel, model: CompressionModel) -> dict[str, Tensor]:
+    weights = theirs.state_dict()
+    if type(theirs) is type(model):
+        return weights
+    return {name: tensor for name, tensor in weights.items() if name.startswith(_TRANSFORMS)}

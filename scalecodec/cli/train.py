@@ -11,8 +11,8 @@ from .terminal import add_json, clock, progress, show
 
 _HELP = {
     "model": "name of the model",
-    "start": "weights to begin from: in the zoo, a weight file (of another kind of model: g_a and g_s), or a state dict in "
-    "safetensors",
+    "start": "weights to begin from: in the zoo, a weight file (of another kind of model: its g_a and g_s), or a state "
+    "dict in safetensors",
     "offsets": "reconstruction offsets",
     "hyper_step": "a step of the hyper-latent that follows the rate",
     "objective": "random (a gain a crop), sum (of the losses at all levels) or moo (their min-norm point)",

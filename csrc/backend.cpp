@@ -15,25 +15,37 @@ bool has_avx2() {
          __builtin_cpu_supports("popcnt");
 }
 
-// As of Ice Lake and Zen 4: compressing 16-bit lanes came with VBMI2.
+// As of Ice Lake and Zen 4: compressing 16-bit lanes came with VBMI2, and with it the dot products of VNNI.
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
+         __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+         __builtin_cpu_supports("avx512vnni");
 }
 #endif
 
 // Best first. The last defines the format and runs everywhere.
 const KernelSet kKernelSets[] = {
 #if defined(__x86_64__) && defined(__GNUC__)
-    {"avx512", has_avx512, &kAvx512Lanes, {&kAvx512Indexes, &kAvx2Symbols, &kAvx512Offsets}, &kAvx512Context},
-    {"avx2", has_avx2, &kAvx2Lanes, {&kAvx2Indexes, &kAvx2Symbols, &kAvx2Offsets}, &kAvx2Context},
+    {"avx512",
+     has_avx512,
+     &kAvx512Lanes,
+     {&kAvx512Indexes, &kAvx2Symbols, &kAvx512Offsets},
+     &kAvx512Context,
+     kAvx512Integers},
+    {"avx2",
+     has_avx2,
+     &kAvx2Lanes,
+     {&kAvx2Indexes, &kAvx2Symbols, &kAvx2Offsets},
+     &kAvx2Context,
+     kAvx2Integers},
 #endif
     {"scalar",
      [] { return true; },
      &kScalarLanes,
      {&kScalarIndexes, &kScalarSymbols, &kScalarOffsets},
-     &kScalarContext},
+     &kScalarContext,
+     kScalarIntegers},
 };
 
 std::atomic<const KernelSet*> forced{nullptr};

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "context_kernels.hpp"
+#include "integer_kernels.hpp"
 #include "lane_kernels.hpp"
 #include "quantize_kernels.hpp"
 
@@ -17,6 +18,7 @@ struct KernelSet {
   const LaneKernels* lanes;
   QuantizeKernels quantize;
   const ContextKernels* context;
+  IntegerKernels integers;
 };
 
 /// The set in use: the forced one, else the best that this machine can run.

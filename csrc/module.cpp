@@ -215,6 +215,7 @@ PYBIND11_MODULE(_core, module) {
   bind_table_rows(module);
   bind_quantize(module);
   bind_offset(module);
+  bind_integer(module);
   bind_context(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);

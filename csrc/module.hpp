@@ -68,6 +68,7 @@ void bind_lists(pybind11::module_& module);
 void bind_table_rows(pybind11::module_& module);
 void bind_quantize(pybind11::module_& module);
 void bind_offset(pybind11::module_& module);
+void bind_integer(pybind11::module_& module);
 void bind_rans64(pybind11::module_& module);
 void bind_context(pybind11::module_& module);
 

@@ -18,7 +18,6 @@ from scalecodec import _core, codec, rans
 from scalecodec.container import ALPHA, ICC_PROFILE, Limits, pack, unpack
 from scalecodec.container_header import Entry, Head, encode_head
 from scalecodec.errors import BitstreamError
-from scalecodec.gains import GAIN_TABLE
 from scalecodec.streams import LANES
 
 from .codec_kit import picture, small_model
@@ -232,8 +231,8 @@ def chunk_of(z, y, gain_index):
     bottleneck, conditional = MODEL.entropy_bottleneck, MODEL.gaussian_conditional
     indexes = np.arange(bottleneck.channels, dtype=np.int32)
     z_stream = rans.encode(np.full(len(indexes), z, np.int64), indexes, bottleneck.table)
-    scales, _ = MODEL._scales_means(bottleneck.decompress([z_stream], (1, 1), stream=LANES))
-    tables = conditional.build_indexes(scales.detach() * GAIN_TABLE[gain_index])[0]
+    hyper_latent = MODEL._decode_hyper([z_stream], (1, 1), gain_index, LANES)
+    tables = MODEL._indexes_means(hyper_latent, gain_index, ValueError)[0][0]
     return struct.pack("<I", len(z_stream)) + z_stream + rans.encode(y, tables, conditional.table)
 
 

@@ -159,6 +159,35 @@ class EntropyBottleneck(EntropyModel):
         item = torch.from_numpy(np.repeat(channels, math.prod(size))).view(1, self.channels, *size)
         return item.expand(batch, *[-1] * (1 + len(size))) if batch != 1 else item
 
+    def draw(self, batch: int, size: Sequence[int], seed: int = 0) -> Tensor:
+        """Quantized values [batch, channels, *size], float32, drawn from the coding tables without their escapes."""
+        return self._drawn(self._indexes(batch, size), 1.0, seed)
+
+    def _drawn(self, indexes: Tensor, step: float, seed: int) -> Tensor:
+        table, rng = self.table, np.random.default_rng(seed)
+        symbols = np.empty(indexes.shape, np.int32)
+        flat = indexes.numpy()
+        for index in np.unique(flat):
+            inner = table.cdf[index, : table.cdf_length[index] - 1]  # the last symbol is the escape
+            where = flat == index
+            places = rng.integers(0, max(1, int(inner[-1])), int(where.sum()))
+            symbols[where] = table.offset[index] + np.searchsorted(inner, places, side="right") - 1
+        return torch.from_numpy(symbols).float() * step + self._medians_like(indexes.dim()).cpu()
+
+    def decompress_integers(
+        self, strings: Sequence[bytes], size: Sequence[int], *, fraction: int, stream: Stream = RANS64
+    ) -> Tensor:
+        """As :meth:`decompress`, but int32 in units of ``2^-fraction``, the same on every machine."""
+        indexes = self._indexes(len(strings), size)
+        return self._integers(self.decode_symbols(strings, indexes, stream=stream), 1.0, fraction)
+
+    def _integers(self, symbols: Tensor, step: float, fraction: int) -> Tensor:
+        """Symbols times the step and beside the medians, each rounded to the grid; sums beyond 2^30 are clamped."""
+        unit = 2.0**fraction
+        medians = (self._medians_like(symbols.dim()).double() * unit).round().long()
+        values = symbols.to(medians.device).long() * round(step * unit) + medians
+        return values.clamp(-(2**30), 2**30).int()
+
     def compress(self, x: Tensor, *, stream: Stream = RANS64) -> list[bytes]:  # type: ignore[override]
         """One stream per item of [B, channels, ...]; see :meth:`EntropyModel.compress`."""
         indexes = self._indexes(x.size(0), x.shape[2:])

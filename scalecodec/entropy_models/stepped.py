@@ -31,7 +31,7 @@ class SteppedBottleneck(EntropyBottleneck):
 
     A step is an eighth of an octave times an integer, which the buffer ``exponents`` [256] has for each gain index; the
     tables of every step in use stand one behind the other, so that a change of rate rebuilds none, and a decoder
-    computes none.
+    computes none. New ones are 0, a step of 1: who owns the bottleneck sets them, and then calls ``update``.
     """
 
     exponents: Tensor
@@ -76,6 +76,24 @@ class SteppedBottleneck(EntropyBottleneck):
         indexes, gain = self._at(gain_index, self._indexes(len(strings), size).to(self.quantiles.device))
         medians = self._medians_like(2 + len(size)).expand(len(strings), *[-1] * (1 + len(size)))
         return EntropyModel.decompress(self, strings, indexes, medians.dtype, medians, gain=gain, stream=stream)
+
+    def draw(self, batch: int, size: Sequence[int], gain_index: int, seed: int = 0) -> Tensor:  # type: ignore[override]
+        """As the base's, at the step of a rate."""
+        indexes, gain = self._at(gain_index, self._indexes(batch, size))
+        return self._drawn(indexes, 1 / gain, seed)
+
+    def decompress_integers(  # type: ignore[override]
+        self,
+        strings: Sequence[bytes],
+        size: Sequence[int],
+        gain_index: int,
+        *,
+        fraction: int,
+        stream: Stream = RANS64,
+    ) -> Tensor:
+        """[len(strings), channels, *size], int32; see :meth:`EntropyBottleneck.decompress_integers`."""
+        indexes, gain = self._at(gain_index, self._indexes(len(strings), size))
+        return self._integers(self.decode_symbols(strings, indexes, stream=stream), 1 / gain, fraction)
 
 
 def _step(exponent: int) -> float:

@@ -1,8 +1,8 @@
 """The joint autoregressive model of system 1 (arXiv:2402.18930), its gain fed to the context as well.
 
 Networks and state_dict keys: CompressAI's mbt2018 (Minnen et al. 2018, arXiv:1809.02736) and mbt2018-vbr. Encoder and
-decoder run one compiled loop (``scalecodec.context``), whose floats are the same on every machine; those of the hyper
-synthesis, which it starts from, are the machine's.
+decoder run one compiled loop (``scalecodec.context``), whose floats are the same on every machine, as its sums have one
+order; it starts from the hyper synthesis's integers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scalecodec.context_rate import ContextRate, OffsetNetwork
 from scalecodec.entropy_models.remade import Remade
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
+from scalecodec.integer import from_integers
 from scalecodec.layers import MaskedConv2d
 from scalecodec.quantize import round_ste
 from scalecodec.streams import RANS64, Stream
@@ -54,13 +55,14 @@ class JointAutoregressive(MeanScaleHyperprior):
         silent = {"scale_to_context.weight": torch.zeros(outputs, 1), "scale_to_context.bias": torch.zeros(outputs)}
         return super().from_state_dict(silent | dict(state_dict))  # type: ignore[return-value]
 
-    def _hyper_params(self, z_hat: Tensor) -> Tensor:
-        with torch.autocast(z_hat.device.type, enabled=False):
-            return self.h_s(z_hat.float())
+    def _coded_params(self, z_hat: Tensor) -> Tensor:
+        """Float32: the loop starts from it."""
+        params = self._hyper_params(z_hat)
+        return from_integers(params) if params.dtype is torch.int32 else params
 
     def _simulated(self, y: Tensor, z_hat: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
         """In training all positions at once, their context noisy (arXiv:1809.02736); else as they are coded."""
-        params = self._hyper_params(z_hat)
+        params = self._simulated_params(z_hat)
         if not self.training:
             return self._coded(y, params, gains)
         noise = (torch.rand_like(y) - 0.5) / gains.view(-1, 1, 1, 1)
@@ -115,13 +117,13 @@ class JointAutoregressive(MeanScaleHyperprior):
         return (params, *tables), {"order": order, "rate": self._rate(GAIN_TABLE[gain_index])}
 
     def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
-        params = self._hyper_params(z_hat)
+        params = self._coded_params(z_hat)
         check_finite(params, "parameters", ValueError)
         arguments, how = self._how(params, gain_index, stream)
         return self._network().encode(y, *arguments, **how)[0]
 
     def _decode_y(self, y_strings: Sequence[bytes], z_hat: Tensor, gain_index: int, stream: Stream) -> Tensor:
-        params = self._hyper_params(z_hat)
+        params = self._coded_params(z_hat)
         check_finite(params, "parameters", BitstreamError)
         arguments, how = self._how(params, gain_index, stream)
         return self._network().decode(y_strings, *arguments, **how)

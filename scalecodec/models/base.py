@@ -60,10 +60,12 @@ class CompressionModel(nn.Module):
         return torch.stack(losses).sum()
 
     def model_id(self) -> bytes:
-        """8 bytes: SHA-256 prefix over the names and float32 bits of all that decides pixels; tables apart. O(size)."""
+        """8 bytes: SHA-256 prefix over the names and float32 bits of all that decides pixels; O(size). Tables and the
+        integer form are :meth:`table_id`'s.
+        """
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
-            if not name.endswith(TABLE_BUFFERS):
+            if not name.endswith(TABLE_BUFFERS) and not name.startswith("integers."):
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
         return digest.digest()[:ID_BYTES]

@@ -15,6 +15,7 @@ from torch.nn.functional import softshrink
 
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
+from scalecodec.integer import from_integers, integer_indexes, scale_thresholds
 from scalecodec.quantize import offset_dequantize, offset_simulate, round_ste
 from scalecodec.streams import LANES, Stream
 
@@ -50,13 +51,19 @@ class HyperpriorModel(RateModel):
         """What ``h_a`` takes."""
         return y
 
-    def _scales_means(self, z_hat: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What prices the latents, float32: the entropy model stays in it whatever surrounds it, as bfloat16 scales
-        would misprice the symbols.
-        """
-        with torch.autocast(z_hat.device.type, enabled=False):
-            scales, means = self.h_s(z_hat.float()).chunk(2, 1)
+    def _parted(self, params: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scales and means in what ``h_s`` gives."""
+        scales, means = params.chunk(2, 1)
         return scales, means
+
+    def _hyper_params(self, z_hat: Tensor) -> Tensor:
+        """What ``h_s`` gives, float32: the entropy model stays in it whatever surrounds it, as bfloat16 scales would
+        misprice the symbols. Of int32, in the units of the integer form: int32 in units of 2^-16.
+        """
+        if self.integers is not None and z_hat.dtype is torch.int32:
+            return self.integers.of(self.h_s).run(z_hat, torch.get_num_threads())
+        with torch.autocast(z_hat.device.type, enabled=False):
+            return self.h_s(z_hat.float())
 
     # Training.
 
@@ -92,8 +99,18 @@ class HyperpriorModel(RateModel):
 
     def _simulated(self, y: Tensor, z_hat: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
         """Latents as decoded, and the likelihoods of what is coded."""
-        scales, means = self._scales_means(z_hat)
+        scales, means = self._parted(self._simulated_params(z_hat))
         return self._priced(y, scales, means, gains)
+
+    def _simulated_params(self, z_hat: Tensor) -> Tensor:
+        """Float32. In evaluation the integer form's, where the model has one, with the gradients of ``h_s``."""
+        if self.integers is None or self.training:
+            return self._hyper_params(z_hat)
+        coded = from_integers(self._hyper_params((z_hat.detach() * 2.0**self.integers.fraction).round().int()))
+        if not torch.is_grad_enabled():
+            return coded
+        params = self._hyper_params(z_hat)
+        return coded + (params - params.detach())
 
     def _priced(self, y: Tensor, scales: Tensor, means: Tensor | None, gains: Tensor) -> tuple[Tensor, Tensor]:
         conditional = self.gaussian_conditional
@@ -149,13 +166,22 @@ class HyperpriorModel(RateModel):
         return y
 
     def _decode_hyper(self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream) -> Tensor:
-        return self.entropy_bottleneck.decompress(z_strings, size, *self._step_of(gain_index), stream=stream)
+        """The hyper-latent as coding takes it: integers where the model has that form."""
+        prior, step = self.entropy_bottleneck, self._step_of(gain_index)
+        if self.integers is None:
+            return prior.decompress(z_strings, size, *step, stream=stream)
+        return prior.decompress_integers(z_strings, size, *step, fraction=self.integers.fraction, stream=stream)
 
     def _indexes_means(self, z_hat: Tensor, gain_index: int, blame: type[ValueError]) -> tuple[Tensor, Tensor | None]:
-        scales, means = self._scales_means(z_hat)
+        scales, means = self._parted(self._hyper_params(z_hat))
+        conditional, gain = self.gaussian_conditional, GAIN_TABLE[gain_index]
+        if scales.dtype is torch.int32:
+            bounds = scale_thresholds(
+                conditional.scale_table.tolist(), conditional.lower_bound_scale.bound.item(), gain
+            )
+            return integer_indexes(scales, bounds), None if means is None else from_integers(means)
         check_finite(scales, "scales", blame)
-        conditional = self.gaussian_conditional
-        return conditional.build_indexes(scales, GAIN_TABLE[gain_index], dtype=conditional.index_dtype), means
+        return conditional.build_indexes(scales, gain, dtype=conditional.index_dtype), means
 
     def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
         indexes, means = self._indexes_means(z_hat, gain_index, ValueError)

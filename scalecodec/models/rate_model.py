@@ -8,6 +8,7 @@ for the very scale of each position.)
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,13 @@ from torch import Tensor
 
 from scalecodec.entropy_models import EntropyBottleneck, GaussianConditional, SteppedBottleneck, nearest_exponents
 from scalecodec.gains import GAIN_TABLE, NUM_GAINS
+from scalecodec.integer import fit, round_weights
 from scalecodec.layers import HyperStepNetwork, OffsetNetwork
 
-from .base import CompressionModel
+from .base import ID_BYTES, CompressionModel
+from .integer_form import IntegerForm
 
+WEIGHT_BITS = 12  # of the integer form: float16, which keeps the weights in a file, holds such numbers exactly
 MAX_SCALES = 256  # indexes of a model with offsets are of 8 bits
 OFFSET_UNIT = 256  # reconstruction offsets are kept in 256ths of a step, int8
 NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
@@ -32,14 +36,23 @@ class RateModel(CompressionModel):
     ----------
     channels, latent_channels : N and M
     offsets, hyper_step : whether the model has that part
+    integers : whether ``h_s`` codes in its integer form, which ``freeze`` gives a model
     """
+
+    h_s: torch.nn.Module
+    integers: IntegerForm | None
 
     QuantABCD: OffsetNetwork | None  # the names are CompressAI's
     gayn2zqstep: HyperStepNetwork | None
     offset_table: Tensor  # int8 [NUM_GAINS * num_tables], empty before update()
 
     def __init__(
-        self, channels: int = 96, latent_channels: int = 128, offsets: bool = False, hyper_step: bool = False
+        self,
+        channels: int = 96,
+        latent_channels: int = 128,
+        offsets: bool = False,
+        hyper_step: bool = False,
+        integers: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.latent_channels = channels, latent_channels
@@ -48,6 +61,7 @@ class RateModel(CompressionModel):
         self.gaussian_conditional = GaussianConditional()
         self.QuantABCD = OffsetNetwork() if offsets else None
         self.gayn2zqstep = HyperStepNetwork() if hyper_step else None
+        self.integers = IntegerForm(self.h_s) if integers else None
         if offsets:
             self.register_buffer("offset_table", torch.empty(0, dtype=torch.int8))
 
@@ -56,7 +70,7 @@ class RateModel(CompressionModel):
         raise NotImplementedError
 
     def config(self) -> dict[str, int]:
-        parts = {"offsets": self.QuantABCD, "hyper_step": self.gayn2zqstep}
+        parts = {"offsets": self.QuantABCD, "hyper_step": self.gayn2zqstep, "integers": self.integers}
         sizes = {"channels": self.channels, "latent_channels": self.latent_channels}
         return sizes | {name: 1 for name, part in parts.items() if part is not None}
 
@@ -67,6 +81,7 @@ class RateModel(CompressionModel):
             "latent_channels": state_dict["g_a.6.weight"].shape[0],
             "offsets": "QuantABCD.0.weight" in state_dict,
             "hyper_step": "gayn2zqstep.0.weight" in state_dict,
+            "integers": "integers.limits" in state_dict,
         }
 
     @classmethod
@@ -110,6 +125,28 @@ class RateModel(CompressionModel):
             self.offset_table = (table * OFFSET_UNIT).round().clamp(-128, 127).to(torch.int8).flatten()
             updated = True
         return updated
+
+    @torch.no_grad()
+    def make_integers(self) -> None:
+        """Give ``h_s`` its integer form, whose ranges fit the hyper-latents that the coding tables expect: each element
+        drawn by itself, and whole planes of one value, which add up to more. Weights go to the form's grid.
+
+        Run it after :meth:`update`.
+        """
+        round_weights(self.h_s, WEIGHT_BITS)
+        prior, samples = self.entropy_bottleneck, []
+        for gain_index in range(0, NUM_GAINS, 51):
+            step = self._step_of(gain_index)
+            samples.append(prior.draw(16, (6, 6), *step))
+            samples.append(prior.draw(64, (1, 1), *step).expand(-1, -1, 5, 5))
+        self.integers = IntegerForm(self.h_s)
+        self.integers.fill(fit(self.h_s, samples, weight_bits=WEIGHT_BITS))
+
+    def table_id(self) -> bytes:
+        """As the base's, with the integer form's id where the model has one."""
+        if self.integers is None:
+            return super().table_id()
+        return hashlib.sha256(super().table_id() + self.integers.id_of(self.h_s)).digest()[:ID_BYTES]
 
     def check_offset_table(self) -> None:
         """ValueError unless there is an offset for each gain and scale, as a file that means harm may have it."""

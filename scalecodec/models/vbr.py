@@ -6,7 +6,6 @@ mbt2018-mean (Minnen et al. 2018, arXiv:1809.02736, without context model), and 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from scalecodec.layers import GDN, conv, deconv
@@ -62,6 +61,5 @@ class ScaleHyperprior(HyperpriorModel):
     def _hyper_input(self, y: Tensor) -> Tensor:
         return y.abs()
 
-    def _scales_means(self, z_hat: Tensor) -> tuple[Tensor, None]:
-        with torch.autocast(z_hat.device.type, enabled=False):
-            return self.h_s(z_hat.float()), None
+    def _parted(self, params: Tensor) -> tuple[Tensor, None]:
+        return params, None

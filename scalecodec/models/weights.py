@@ -27,10 +27,11 @@ from scalecodec.entropy_models import (
     SteppedBottleneck,
 )
 from scalecodec.errors import BitstreamError
+from scalecodec.integer import round_weights
 
 from .base import CompressionModel
 from .classes import create, name_of
-from .rate_model import RateModel
+from .rate_model import WEIGHT_BITS, RateModel
 
 _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
@@ -39,13 +40,19 @@ _MAX_CHANNELS = 640  # twice that of any published model of this kind; what a ho
 
 
 def freeze(model: CompressionModel) -> None:
-    """Round the kernels to what the file stores, then fill the tables: from here on the model is its own file."""
+    """Round the kernels to what the file stores, then fill the tables and make the integer form: from here on the model
+    is its own file.
+    """
+    if isinstance(model, RateModel):
+        round_weights(model.h_s, WEIGHT_BITS)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 4:
                 parameter.copy_(parameter.half())
     model.eval()
     model.update(force=True, update_quantiles=True)
+    if isinstance(model, RateModel):
+        model.make_integers()
 
 
 def save_weights(model: CompressionModel, path: str | os.PathLike[str]) -> None:
@@ -168,6 +175,8 @@ def _check_values(model: CompressionModel) -> None:
             raise ValueError(f"{module.table.num_tables} coding tables, wanted {wanted}")
         if isinstance(module, RateModel):
             module.check_offset_table()
+            if module.integers is not None:
+                module.integers.of(module.h_s)  # proves that nothing overflows
         if isinstance(module, SteppedBottleneck) and not bool(
             ((module.exponents >= EXPONENTS[0]) & (module.exponents <= EXPONENTS[-1])).all()
         ):

@@ -36,7 +36,8 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     """
     theirs, ours = _weights(name_or_path, model), model.state_dict()
     wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
-    given = {name for name in theirs if not name.endswith((*_MADE_LATER, *NOT_OURS))}
+    later = (*_MADE_LATER, *NOT_OURS)
+    given = {name for name in theirs if not name.endswith(later) and not name.startswith("integers.")}
     optional = _parts(wanted)
     if given and all(name.startswith(_TRANSFORMS) for name in given):
         optional = {name for name in wanted if not name.startswith(_TRANSFORMS)}

@@ -146,7 +146,7 @@ def test_what_is_coded_is_each_operation_of_torch_in_its_order(model, gain_index
     with torch.no_grad():
         y = model.g_a(images())
         y_strings, z_strings, size = model.encode_latent(y, gain_index)
-        scales, means = model._scales_means(prior.decompress(z_strings, size, stream=LANES))
+        scales, means = model._parted(model._hyper_params(prior.decompress(z_strings, size, stream=LANES)))
         scales = torch.max(scales * gain, conditional.lower_bound_scale.bound)
         indexes = torch.bucketize(scales, conditional.scale_table[:-1], out_int32=True)
         symbols = torch.round((y - means) * gain).int()

@@ -106,7 +106,7 @@ def test_real_bits_are_those_of_the_likelihoods(cls):
         flat = torch.zeros(1, M, 24, 32)
         scales, means = model._network().predict(flat, model.h_s(z.round()), rate=model._rate(1.0))
     else:
-        scales, means = model._scales_means(z.round())
+        scales, means = model._parted(model._hyper_params(z.round()))
     scales = scales.clamp(min=0.11)
     model.g_a = Constant((0 if means is None else means) + scales * torch.randn(1, M, 24, 32))
     for gain in (1.0, 0.35):

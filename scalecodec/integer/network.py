@@ -1,0 +1,62 @@
+"""A convolution network in integers: the same outputs on every machine, whatever its threads, layouts and libraries.
+
+``scalecodec.kernels.integer_conv_ref`` is the definition; the compiled core computes it, on CPUs of every kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from scalecodec import _core
+from scalecodec.batches import check_threads
+from scalecodec.kernels.integer_conv_ref import Layer
+
+
+class IntegerNetwork:
+    """Layers of integers, proved when they are taken: no sum of theirs can overflow, so none depends on its order.
+
+    Parameters
+    ----------
+    input_limit : inputs are clamped to ``[-input_limit, input_limit]``, at most 32767
+    layers : what ``integer_conv_ref`` describes
+
+    Raises
+    ------
+    ValueError
+        A number could overflow, or the layers do not follow each other; the message says which.
+    """
+
+    def __init__(self, input_limit: int, layers: Sequence[Layer]) -> None:
+        self.input_limit, self.layers = input_limit, tuple(layers)
+        self._network = _core.IntegerNetwork(input_limit, self.layers)
+        self.id = self._digest()
+
+    @property
+    def sum_bits(self) -> list[int]:
+        """Bits, sign included, of the largest sum that each layer could come to."""
+        return self._network.sum_bits
+
+    def run(self, x: Tensor, threads: int = 1) -> Tensor:
+        """Int32 [B, I, H, W] to int32 [B, O, stride * H, stride * W], on the device of ``x``."""
+        check_threads(threads)
+        if x.dtype is not torch.int32 or x.dim() != 4 or x.shape[1] != self.layers[0].num_inputs:
+            wanted = f"int32 [B, {self.layers[0].num_inputs}, H, W]"
+            raise ValueError(f"x must be {wanted}, got {x.dtype} {tuple(x.shape)}")
+        return torch.from_numpy(self._network.run(x.detach().cpu().contiguous().numpy(), threads)).to(x.device)
+
+    def _digest(self) -> bytes:
+        """8 bytes: SHA-256 prefix over all integers, little-endian."""
+        digest = hashlib.sha256(self.input_limit.to_bytes(4, "little"))
+        for layer in self.layers:
+            head = (layer.num_inputs, layer.num_outputs, layer.stride, *layer.limits)
+            digest.update(b"".join(number.to_bytes(8, "little", signed=True) for number in head))
+            for phase in layer.phases:
+                ends = (*phase.weight.shape, *phase.start)
+                digest.update(b"".join(int(number).to_bytes(8, "little", signed=True) for number in ends))
+                for array in (phase.weight, phase.bias, phase.multiplier, phase.negative, phase.shift):
+                    digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        return digest.digest()[:8]

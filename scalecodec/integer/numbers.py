@@ -1,0 +1,196 @@
+"""Post-training conversion: the few numbers that, with a network's weights, make its integer form.
+
+A weight is ``W = round(w * 2^exponent)``, an exponent an output; so where a network's weights were rounded to that grid
+(:func:`round_weights`) they are the integers', and need no second copy. An activation is an integer in units that its
+layer's range decides: a sum times ``multiplier * 2^-shift`` is one (Jacob et al. 2018, arXiv:1712.05877, section 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from scalecodec.kernels.integer_conv_ref import Layer, Phase
+
+from .network import IntegerNetwork
+from .structure import Stage, phases, stages
+
+OUTPUT_FRACTION = 16  # outputs are integers in units of 2^-16
+OUTPUT_LIMIT = 2**30
+MIN_FRACTION, MAX_FRACTION = -16, 24
+MAX_EXPONENT = 24  # below 2^-24 float16, which weight files keep, has nothing
+_MULTIPLIER_BITS = 15
+_MARGIN = 1.5  # over the largest activation seen
+
+
+class LayerNumbers(NamedTuple):
+    """[O] each, O the convolution's outputs, in its own order."""
+
+    exponent: Tensor  # int8
+    bias: Tensor  # int64
+    multiplier: Tensor  # int32
+    negative: Tensor  # int32
+    shift: Tensor  # int32
+
+
+class Numbers(NamedTuple):
+    """``limits``: what layers' inputs are clamped to, the network's first; ``input_fraction``: its input is in units of
+    ``2^-input_fraction``.
+    """
+
+    input_fraction: int
+    limits: tuple[int, ...]
+    layers: tuple[LayerNumbers, ...]
+
+
+@torch.no_grad()
+def exponents(conv: nn.Conv2d | nn.ConvTranspose2d, weight_bits: int) -> Tensor:
+    """Int8 [O]: the largest at which every weight of an output fits ``weight_bits``."""
+    by_output = conv.weight.transpose(0, 1) if isinstance(conv, nn.ConvTranspose2d) else conv.weight
+    largest = by_output.detach().double().abs().flatten(1).amax(1)
+    most = 2 ** (weight_bits - 1) - 1
+    found = [math.floor(math.log2(most / value)) if value > 0 else 0 for value in largest.tolist()]
+    # Rounding may carry the largest over: one step back, where it does.
+    found = [e - (round(math.ldexp(value, e)) > most) for e, value in zip(found, largest.tolist(), strict=True)]
+    return torch.tensor(found).clamp(-MAX_EXPONENT, MAX_EXPONENT).to(torch.int8)
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module, weight_bits: int) -> None:
+    """Round every kernel to the grid of its integer form, in place."""
+    for stage in stages(network):
+        conv = stage.conv
+        grid = _like_weight(conv, 2.0 ** exponents(conv, weight_bits).double())
+        conv.weight.copy_((conv.weight.double() * grid).round() / grid)
+
+
+def _like_weight(conv: nn.Conv2d | nn.ConvTranspose2d, by_output: Tensor) -> Tensor:
+    shape = (1, -1, 1, 1) if isinstance(conv, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+    return by_output.view(shape).to(conv.weight.device)
+
+
+@torch.no_grad()
+def fit(
+    network: nn.Module,
+    samples: Sequence[Tensor],
+    *,
+    weight_bits: int = 12,
+    activation_bits: int = 16,
+) -> Numbers:
+    """The numbers of a network, from what its inputs may be.
+
+    Parameters
+    ----------
+    network : Sequential of convolutions ("same" ones of stride 1, transposed ones, pixel shuffles), ReLU and LeakyReLU
+    samples : float tensors [B, I, H, W], as inputs come; the ranges of activations are measured on them
+    weight_bits, activation_bits : 8 to 16, sign included
+
+    Raises
+    ------
+    TypeError
+        A layer has no integer form.
+    ValueError
+        Samples or weights are not finite, or there are none.
+    """
+    for name, bits in (("weight_bits", weight_bits), ("activation_bits", activation_bits)):
+        if not 8 <= bits <= 16:
+            raise ValueError(f"{name} must be 8 to 16, got {bits}")
+    limit = 2 ** (activation_bits - 1) - 1
+    parts = stages(network)
+    ranges = _ranges(network, parts, samples)
+    fraction = max(MIN_FRACTION, math.floor(math.log2(limit / (_MARGIN * max(ranges[0], 2.0**-8)))))
+    unit_in = 2.0**fraction  # integers a unit
+    layers = []
+    for at, stage in enumerate(parts):
+        last = at == len(parts) - 1
+        unit_out = 2.0**OUTPUT_FRACTION if last else limit / (_MARGIN * max(ranges[at + 1], 2.0**-8))
+        layers.append(_layer(stage, exponents(stage.conv, weight_bits), unit_in, unit_out))
+        unit_in = unit_out
+    return Numbers(fraction, (limit,) * len(parts), tuple(layers))
+
+
+def _ranges(network: nn.Module, parts: Sequence[Stage], samples: Sequence[Tensor]) -> list[float]:
+    """The largest size of what each layer takes."""
+    inputs: dict[int, float] = {}
+
+    def look(at: int, tensor: Tensor) -> None:
+        inputs[at] = max(inputs.get(at, 0.0), float(tensor.abs().max()))
+
+    hooks = [
+        stage.conv.register_forward_pre_hook(lambda _, given, at=at: look(at, given[0]))
+        for at, stage in enumerate(parts)
+    ]
+    try:
+        for sample in samples:
+            network(sample.float())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = [inputs.get(at, math.nan) for at in range(len(parts))]
+    if not all(map(math.isfinite, found)):
+        raise ValueError("the network's samples, or what it makes of them, are not finite, or there are none")
+    return found
+
+
+def _layer(stage: Stage, exponent: Tensor, unit_in: float, unit_out: float) -> LayerNumbers:
+    outputs = stage.conv.out_channels
+    sums = [math.ldexp(unit_in, e) for e in exponent.tolist()]  # a sum's integers a unit
+    bias = [0.0] * outputs if stage.conv.bias is None else stage.conv.bias.detach().double().tolist()
+    multiplier, shift = zip(*(_ratio(unit_out / one) for one in sums), strict=True)
+    return LayerNumbers(
+        exponent,
+        torch.tensor([round(value * one) for value, one in zip(bias, sums, strict=True)], dtype=torch.int64),
+        torch.tensor(multiplier, dtype=torch.int32),
+        torch.tensor([round(one * stage.slope) for one in multiplier], dtype=torch.int32),
+        torch.tensor(shift, dtype=torch.int32),
+    )
+
+
+def _ratio(ratio: float) -> tuple[int, int]:
+    """``multiplier * 2^-shift``, the multiplier of 15 bits or fewer."""
+    mantissa, exponent = math.frexp(ratio)  # in [1/2, 1)
+    multiplier, shift = round(math.ldexp(mantissa, _MULTIPLIER_BITS)), _MULTIPLIER_BITS - exponent
+    if shift < 0:
+        raise ValueError(f"a layer's units are too far apart: {ratio:g}")
+    return (multiplier, shift) if shift <= 62 else (0, 0)
+
+
+def assemble(network: nn.Module, numbers: Numbers) -> IntegerNetwork:
+    """The integer form.
+
+    Raises
+    ------
+    ValueError
+        Numbers and network do not fit, or a sum could overflow.
+    """
+    parts = stages(network)
+    if len(parts) != len(numbers.layers) or len(parts) != len(numbers.limits):
+        raise ValueError(f"numbers of {len(numbers.layers)} layers for a network of {len(parts)}")
+    limits = [*((-limit, limit) for limit in numbers.limits[1:]), (-OUTPUT_LIMIT, OUTPUT_LIMIT)]
+    layers = [_assembled(*each) for each in zip(parts, numbers.layers, limits, strict=True)]
+    return IntegerNetwork(numbers.limits[0], layers)
+
+
+def _assembled(stage: Stage, numbers: LayerNumbers, limits: tuple[int, int]) -> Layer:
+    density, taps = phases(stage)
+    arrays = [each.cpu().numpy() for each in numbers]
+    if any(len(array) != stage.conv.out_channels for array in arrays):
+        raise ValueError(f"there must be numbers for {stage.conv.out_channels} outputs, got {len(arrays[0])}")
+    exponent, *others = arrays
+    found = []
+    for weight, start, outputs in taps:
+        integers = np.rint(np.ldexp(weight, exponent[outputs].astype(np.int32)[:, None, None, None]))
+        if not (np.abs(integers) <= np.iinfo(np.int16).max).all():
+            raise ValueError("a weight does not fit 16 bits")
+        found.append(Phase(integers.astype(np.int16), start, *(_rows(array, outputs) for array in others)))
+    return Layer(stage.conv.in_channels, len(taps[0].outputs), density, limits, tuple(found))
+
+
+def _rows(array: NDArray[np.generic], outputs: NDArray[np.intp]) -> NDArray[np.generic]:
+    return np.ascontiguousarray(array[outputs])

@@ -1,0 +1,144 @@
+"""Models whose hyper-synthesis codes in integers: streams and latents are the same under every arithmetic there is."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from scalecodec import backends
+from scalecodec.gains import NUM_GAINS
+from scalecodec.models import freeze, load, save_weights
+from scalecodec.streams import LANES
+
+from .vbr_kit import CLASSES, awake
+
+
+@pytest.fixture(scope="module", params=CLASSES)
+def model(request):
+    freeze(made := awake(request.param))
+    return made
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def arithmetics() -> Iterator[tuple[str, contextlib.AbstractContextManager[object], torch.memory_format]]:
+    """At least twelve ways to compute."""
+    for name, count, layout in itertools.product(
+        backends.available(), (1, 2), (torch.contiguous_format, torch.channels_last)
+    ):
+        stack = contextlib.ExitStack()
+        stack.enter_context(backends.use(name))
+        stack.enter_context(threads(count))
+        yield f"{name}, {count} threads, {layout}", stack, layout
+    yield "oneDNN off", torch.backends.mkldnn.flags(enabled=False), torch.contiguous_format
+    yield "bfloat16 around", torch.autocast("cpu", torch.bfloat16), torch.contiguous_format
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # what torch says to the switch of oneDNN
+@pytest.mark.parametrize("gain_index", [0, 100, 255])
+def test_every_arithmetic_decodes_the_same_latents(model, gain_index):
+    torch.manual_seed(gain_index)
+    y = torch.randn(2, model.latent_channels, 8, 12) * 20
+    with torch.no_grad():
+        y_strings, z_strings, size = model.encode_latent(y, gain_index)
+        wanted = model.decode_latent(y_strings, z_strings, size, gain_index)
+        one = model.decode_latent(y_strings[1:], z_strings[1:], size, gain_index)
+    assert torch.equal(one, wanted[1:]), "it depends on the batch"
+    for name, how, layout in arithmetics():
+        twin = copy.deepcopy(model).to(memory_format=layout)
+        with how, torch.no_grad():
+            assert torch.equal(twin.decode_latent(y_strings, z_strings, size, gain_index), wanted), name
+            hyper_latent = twin._decode_hyper(z_strings, size, gain_index, LANES)
+            again = twin._encode_y(y, hyper_latent, gain_index, LANES, 0.0)
+        assert again == y_strings, name
+
+
+def test_evaluation_sees_what_is_coded(model):
+    """Where the hyper-latent's step is one, so that the estimate's is the coded one."""
+    model = copy.deepcopy(model)
+    x = torch.rand(1, 3, 64, 128)
+    with torch.no_grad():
+        coded = model.compress(x, 1.0)
+        decoded = model.decompress(coded["strings"], coded["shape"], coded["gain_index"])["x_hat"]
+        step = None if model.gayn2zqstep is None else model.gayn2zqstep(torch.ones(1)).item()
+        estimated = model(x, 1.0)["x_hat"].clamp(0, 1)
+    if step is None or step == 1:
+        torch.testing.assert_close(decoded, estimated, rtol=0, atol=1e-5)
+    else:
+        assert (decoded - estimated).abs().mean() < 0.05
+
+
+def test_gradients_still_reach_every_weight_in_evaluation(model):
+    if hasattr(model, "context_prediction"):
+        pytest.skip("its loop has no gradients in evaluation")
+    model = copy.deepcopy(model).eval()
+    output = model(torch.rand(1, 3, 64, 64), 0.5)
+    (output["x_hat"].square().mean() - output["likelihoods"]["y"].log().mean()).backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.h_s.parameters())
+
+
+def test_a_file_keeps_the_integers(model, tmp_path):
+    save_weights(model, path := tmp_path / "model.safetensors")
+    back = load(path)
+    assert back.integers.id_of(back.h_s) == model.integers.id_of(model.h_s)
+    assert back.table_id() == model.table_id()
+
+
+def test_other_numbers_are_another_table_id(model):
+    ids = {model.table_id()}
+    for name, _ in model.integers.named_buffers():
+        twin = copy.deepcopy(model)
+        buffer = twin.integers.get_buffer(name)
+        buffer.view(-1)[-1] += 1 if name != "limits" else -1
+        with contextlib.suppress(ValueError):  # beyond what may be
+            ids.add(twin.table_id())
+        assert twin.model_id() == model.model_id()
+    assert len(ids) > 0.9 * len(list(model.integers.buffers()))
+
+
+def test_all_gains_have_thresholds_that_ascend(model):
+    hyper_latent = torch.zeros(1, model.channels, 1, 1, dtype=torch.int32)
+    indexes = [model._indexes_means(hyper_latent, gain, ValueError)[0] for gain in range(NUM_GAINS)]
+    for lower, higher in itertools.pairwise(indexes):
+        assert bool((lower.int() <= higher.int()).all())
+
+
+def test_hyper_latents_beyond_any_range_are_clamped(model):
+    prior = model.entropy_bottleneck
+    step = model._step_of(255)
+    for symbol in (2**31 - 1, -(2**31)):
+        symbols = torch.full((1, model.channels, 1, 1), symbol, dtype=torch.int32)
+        integers = prior._integers(symbols, 1.0, model.integers.fraction)
+        assert integers.abs().max() == 2**30
+        assert bool(model._hyper_params(integers).float().isfinite().all())
+    assert prior.draw(2, (3, 3), *step).shape == (2, model.channels, 3, 3)
+
+
+def test_draws_follow_the_tables(model):
+    prior, step = model.entropy_bottleneck, model._step_of(255)
+    values = prior.draw(64, (16, 16), *step)
+    strings = prior.compress(values, *step)
+    torch.testing.assert_close(prior.decompress(strings, (16, 16), *step), values)
+    bits = 8 * sum(map(len, strings)) / values.numel()
+    other = prior.compress(values + 3 * values.std(), *step)
+    assert bits < 8 * sum(map(len, other)) / values.numel()
+
+
+def test_a_hostile_fraction_is_refused(model):
+    twin = copy.deepcopy(model)
+    twin.integers.get_buffer("input_fraction").fill_(99)
+    with pytest.raises(ValueError, match="inputs must be in units of"):
+        twin.table_id()

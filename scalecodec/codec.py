@@ -20,7 +20,7 @@ from PIL import Image
 
 from . import image as image_files
 from .alpha import decode_alpha, encode_alpha
-from .coders import ModelLike, coder_for, coder_of
+from .coders import Coder, ModelLike, coder_for, coder_of
 from .container import ALPHA, ICC_PROFILE, Container, Header, Limits, pack, unpack
 from .errors import BitstreamError
 from .gains import NUM_GAINS, nearest_gain_index
@@ -188,7 +188,7 @@ def decode_all(
             if chunk is not None:
                 return coder.model.decode_tile(chunk, shape, header.gain_index, header.stream)
         except BitstreamError as error:
-            spoilt(row, column, str(error))
+            spoilt(row, column, f"{error}{_doubt(header, coder)}")
         return None
 
     planes = 3 if header.channels > 2 else 1
@@ -196,6 +196,14 @@ def decode_all(
     samples = _join_alpha(samples, container, region, lost, strict)
     picture = Picture(samples, container.ancillary.get(ICC_PROFILE))
     return Decoded(picture, header, tuple(lost))
+
+
+def _doubt(header: Header, coder: Coder) -> str:
+    """What else than damage may be at fault."""
+    if getattr(coder.model, "integers", None) is not None:
+        return ""
+    ids = f"tables {header.table_id.hex()} in the file, {coder.table_id.hex()} here"
+    return f" ({ids}; this model has no integer form, so that a machine may compute other scales than the encoder's)"
 
 
 def _rate_choice(

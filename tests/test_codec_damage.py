@@ -231,8 +231,7 @@ def chunk_of(z, y, gain_index):
     bottleneck, conditional = MODEL.entropy_bottleneck, MODEL.gaussian_conditional
     indexes = np.arange(bottleneck.channels, dtype=np.int32)
     z_stream = rans.encode(np.full(len(indexes), z, np.int64), indexes, bottleneck.table)
-    hyper_latent = MODEL._decode_hyper([z_stream], (1, 1), gain_index, LANES)
-    tables = MODEL._indexes_means(hyper_latent, gain_index, ValueError)[0][0]
+    tables = MODEL._known([z_stream], (1, 1), gain_index, LANES, ValueError)[0][0]
     return struct.pack("<I", len(z_stream)) + z_stream + rans.encode(y, tables, conditional.table)
 
 

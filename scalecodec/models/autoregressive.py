@@ -17,7 +17,6 @@ from scalecodec.cdf import CdfTable
 from scalecodec.context import ContextNetwork
 from scalecodec.context_rate import ContextRate, OffsetNetwork
 from scalecodec.entropy_models.remade import Remade
-from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.integer import from_integers
 from scalecodec.layers import MaskedConv2d
@@ -55,10 +54,15 @@ class JointAutoregressive(MeanScaleHyperprior):
         silent = {"scale_to_context.weight": torch.zeros(outputs, 1), "scale_to_context.bias": torch.zeros(outputs)}
         return super().from_state_dict(silent | dict(state_dict))  # type: ignore[return-value]
 
-    def _coded_params(self, z_hat: Tensor) -> Tensor:
-        """Float32: the loop starts from it."""
-        params = self._hyper_params(z_hat)
-        return from_integers(params) if params.dtype is torch.int32 else params
+    def _known(
+        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
+    ) -> tuple[Tensor, ...]:
+        """What the loop starts from, float32."""
+        params = self._hyper_params(self._decode_hyper(z_strings, size, gain_index, stream))
+        if params.dtype is torch.int32:
+            return (from_integers(params),)
+        check_finite(params, "parameters", blame)
+        return (params,)
 
     def _simulated(self, y: Tensor, z_hat: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
         """In training all positions at once, their context noisy (arXiv:1809.02736); else as they are coded."""
@@ -116,14 +120,16 @@ class JointAutoregressive(MeanScaleHyperprior):
         tables = conditional.scale_table, conditional.lower_bound_scale.bound, conditional.table
         return (params, *tables), {"order": order, "rate": self._rate(GAIN_TABLE[gain_index])}
 
-    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
-        params = self._coded_params(z_hat)
-        check_finite(params, "parameters", ValueError)
+    def _encode_y(
+        self, y: Tensor, known: tuple[Tensor, ...], gain_index: int, stream: Stream, shrink: float
+    ) -> list[bytes]:
+        (params,) = known
         arguments, how = self._how(params, gain_index, stream)
         return self._network().encode(y, *arguments, **how)[0]
 
-    def _decode_y(self, y_strings: Sequence[bytes], z_hat: Tensor, gain_index: int, stream: Stream) -> Tensor:
-        params = self._coded_params(z_hat)
-        check_finite(params, "parameters", BitstreamError)
+    def _decode_y(
+        self, y_strings: Sequence[bytes], known: tuple[Tensor, ...], gain_index: int, stream: Stream
+    ) -> Tensor:
+        (params,) = known
         arguments, how = self._how(params, gain_index, stream)
         return self._network().decode(y_strings, *arguments, **how)

@@ -9,10 +9,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
+from scalecodec._core import crc32c
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
 from scalecodec.integer import from_integers, integer_indexes, scale_thresholds
@@ -22,12 +24,31 @@ from scalecodec.streams import LANES, Stream
 from .rate_model import RateModel
 
 _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
-_Z_LENGTH = struct.Struct("<I")
+_U32 = struct.Struct("<I")
+_CHECKED = 1 << 31  # in the length of the z stream: a checksum follows
 
 
 def hyper_bytes_of(chunk: bytes) -> int:
     """How many bytes of a chunk, as ``encode_tile`` makes it, are the hyper-latent's stream."""
-    return _Z_LENGTH.unpack_from(chunk)[0]
+    return _parts(chunk)[0]
+
+
+def _parts(chunk: bytes) -> tuple[int, int | None, bytes]:
+    """Length of the z stream, the checksum of what it says if there is one, and both streams."""
+    if len(chunk) < _U32.size:
+        raise BitstreamError(f"a chunk must hold {_U32.size} bytes at the least, got {len(chunk)}")
+    (length,) = _U32.unpack_from(chunk)
+    if not length & _CHECKED:
+        return length, None, chunk[_U32.size :]
+    if len(chunk) < 2 * _U32.size:
+        raise BitstreamError(f"a chunk with a checksum must hold {2 * _U32.size} bytes at the least, got {len(chunk)}")
+    return length & ~_CHECKED, _U32.unpack_from(chunk, _U32.size)[0], chunk[2 * _U32.size :]
+
+
+def _checksum(known: tuple[Tensor, ...]) -> int:
+    """CRC-32C of what decides symbols, little-endian."""
+    values = known[0].detach().cpu().contiguous().numpy()
+    return crc32c(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
 
 
 def check_finite(values: Tensor, what: str, blame: type[ValueError]) -> None:
@@ -138,12 +159,8 @@ class HyperpriorModel(RateModel):
 
         ``shrink`` as for :meth:`encode_tile`.
         """
-        z = self.h_a(self._hyper_input(y))
-        z_strings = self.entropy_bottleneck.compress(z, *self._step_of(gain_index), stream=stream)
-        size = (z.shape[-2], z.shape[-1])
-        # The decoder's very z, by the decoder's own path: both ends must see the same scales.
-        z_hat = self._decode_hyper(z_strings, size, gain_index, stream)
-        return self._encode_y(y, z_hat, gain_index, stream, shrink), z_strings, size
+        z_strings, size, known = self._encode_hyper(y, gain_index, stream)
+        return self._encode_y(y, known, gain_index, stream, shrink), z_strings, size
 
     @torch.no_grad()
     def decode_latent(
@@ -161,9 +178,33 @@ class HyperpriorModel(RateModel):
         BitstreamError
             A stream is damaged, or was made with other weights.
         """
-        y = self._decode_y(y_strings, self._decode_hyper(z_strings, size, gain_index, stream), gain_index, stream)
-        check_finite(y, "latents", BitstreamError)  # so the means were, and these are in the caches by now
-        return y
+        known = self._known(z_strings, size, gain_index, stream, BitstreamError)
+        return self._decode_known(y_strings, known, gain_index, stream)
+
+    def _encode_hyper(
+        self, y: Tensor, gain_index: int, stream: Stream
+    ) -> tuple[list[bytes], tuple[int, int], tuple[Tensor, ...]]:
+        """The hyper-latent's strings and size, and what they say of y."""
+        z = self.h_a(self._hyper_input(y))
+        strings = self.entropy_bottleneck.compress(z, *self._step_of(gain_index), stream=stream)
+        size = (z.shape[-2], z.shape[-1])
+        # The decoder's very z, by the decoder's own path: both ends must see the same scales.
+        return strings, size, self._known(strings, size, gain_index, stream, ValueError)
+
+    def _known(
+        self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
+    ) -> tuple[Tensor, ...]:
+        """What both ends know of y before they code it, that which decides symbols first: indexes, and means if any."""
+        params = self._hyper_params(self._decode_hyper(z_strings, size, gain_index, stream))
+        scales, means = self._parted(params)
+        conditional, gain = self.gaussian_conditional, GAIN_TABLE[gain_index]
+        if params.dtype is torch.int32:
+            bound = conditional.lower_bound_scale.bound.item()
+            indexes = integer_indexes(scales, scale_thresholds(conditional.scale_table.tolist(), bound, gain))
+            return (indexes,) if means is None else (indexes, from_integers(means))
+        check_finite(scales, "scales", blame)
+        indexes = conditional.build_indexes(scales, gain, dtype=conditional.index_dtype)
+        return (indexes,) if means is None else (indexes, means)
 
     def _decode_hyper(self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream) -> Tensor:
         """The hyper-latent as coding takes it: integers where the model has that form."""
@@ -172,26 +213,26 @@ class HyperpriorModel(RateModel):
             return prior.decompress(z_strings, size, *step, stream=stream)
         return prior.decompress_integers(z_strings, size, *step, fraction=self.integers.fraction, stream=stream)
 
-    def _indexes_means(self, z_hat: Tensor, gain_index: int, blame: type[ValueError]) -> tuple[Tensor, Tensor | None]:
-        scales, means = self._parted(self._hyper_params(z_hat))
-        conditional, gain = self.gaussian_conditional, GAIN_TABLE[gain_index]
-        if scales.dtype is torch.int32:
-            bounds = scale_thresholds(
-                conditional.scale_table.tolist(), conditional.lower_bound_scale.bound.item(), gain
-            )
-            return integer_indexes(scales, bounds), None if means is None else from_integers(means)
-        check_finite(scales, "scales", blame)
-        return conditional.build_indexes(scales, gain, dtype=conditional.index_dtype), means
-
-    def _encode_y(self, y: Tensor, z_hat: Tensor, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
-        indexes, means = self._indexes_means(z_hat, gain_index, ValueError)
+    def _encode_y(
+        self, y: Tensor, known: tuple[Tensor, ...], gain_index: int, stream: Stream, shrink: float
+    ) -> list[bytes]:
+        indexes, means = known[0], known[1] if len(known) > 1 else None
         if shrink:
             center = 0.0 if means is None else means
             y = softshrink(y - center, shrink / GAIN_TABLE[gain_index]) + center
         return self.gaussian_conditional.compress(y, indexes, means, gain=GAIN_TABLE[gain_index], stream=stream)
 
-    def _decode_y(self, y_strings: Sequence[bytes], z_hat: Tensor, gain_index: int, stream: Stream) -> Tensor:
-        indexes, means = self._indexes_means(z_hat, gain_index, BitstreamError)
+    def _decode_known(
+        self, y_strings: Sequence[bytes], known: tuple[Tensor, ...], gain_index: int, stream: Stream
+    ) -> Tensor:
+        y = self._decode_y(y_strings, known, gain_index, stream)
+        check_finite(y, "latents", BitstreamError)  # so the means were, and these are in the caches by now
+        return y
+
+    def _decode_y(
+        self, y_strings: Sequence[bytes], known: tuple[Tensor, ...], gain_index: int, stream: Stream
+    ) -> Tensor:
+        indexes, means = known[0], known[1] if len(known) > 1 else None
         gain, offsets = GAIN_TABLE[gain_index], self.reconstruction_offsets(gain_index)
         if offsets is None:
             return self.gaussian_conditional.decompress(y_strings, indexes, means=means, gain=gain, stream=stream)
@@ -205,19 +246,29 @@ class HyperpriorModel(RateModel):
 
     @torch.no_grad()
     def encode_tile(self, y: Tensor, gain_index: int, stream: Stream = LANES, *, shrink: float = 0.0) -> bytes:
-        """One latent [1, M, h, w] as one chunk: length of the z stream (u32, little-endian), z stream, y stream."""
-        (y_string,), (z_string,), _ = self.encode_latent(y, gain_index, stream, shrink=shrink)
-        return _Z_LENGTH.pack(len(z_string)) + z_string + y_string
+        """One latent [1, M, h, w] as one chunk: length of the z stream, z stream, y stream (FORMAT.md, section 4).
+
+        Without an integer form the chunk has a checksum of what the z stream says of y: another machine's floats may
+        say otherwise, and then the decoder knows it from damage.
+        """
+        (z_string,), _, known = self._encode_hyper(y, gain_index, stream)
+        (y_string,) = self._encode_y(y, known, gain_index, stream, shrink)
+        if self.integers is not None:
+            return _U32.pack(len(z_string)) + z_string + y_string
+        return _U32.pack(len(z_string) | _CHECKED) + _U32.pack(_checksum(known)) + z_string + y_string
 
     @torch.no_grad()
     def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
         """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
-        if len(chunk) < _Z_LENGTH.size:
-            raise BitstreamError(f"a chunk must hold {_Z_LENGTH.size} bytes at the least, got {len(chunk)}")
-        (z_length,) = _Z_LENGTH.unpack_from(chunk)
-        streams = chunk[_Z_LENGTH.size :]
+        z_length, checksum, streams = _parts(chunk)
         size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
-        return self.decode_latent([streams[z_length:]], [streams[:z_length]], size, gain_index, stream)
+        known = self._known([streams[:z_length]], size, gain_index, stream, BitstreamError)
+        if checksum is not None and checksum != _checksum(known):
+            raise BitstreamError(
+                "this machine computes other scales from the hyper-latent than the one that encoded it: the model has "
+                "no integer form, and floats differ from machine to machine"
+            )
+        return self._decode_known([streams[z_length:]], known, gain_index, stream)
 
     @torch.no_grad()
     def compress(self, x: Tensor, gain: float = 1.0, *, stream: Stream = LANES) -> dict[str, Any]:

@@ -7,11 +7,13 @@ import copy
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
-from scalecodec import backends
-from scalecodec.gains import NUM_GAINS
+from scalecodec import backends, codec
+from scalecodec.container import pack, unpack
+from scalecodec.errors import BitstreamError
 from scalecodec.models import freeze, load, save_weights
 from scalecodec.streams import LANES
 
@@ -61,8 +63,8 @@ def test_every_arithmetic_decodes_the_same_latents(model, gain_index):
         twin = copy.deepcopy(model).to(memory_format=layout)
         with how, torch.no_grad():
             assert torch.equal(twin.decode_latent(y_strings, z_strings, size, gain_index), wanted), name
-            hyper_latent = twin._decode_hyper(z_strings, size, gain_index, LANES)
-            again = twin._encode_y(y, hyper_latent, gain_index, LANES, 0.0)
+            known = twin._known(z_strings, size, gain_index, LANES, ValueError)
+            again = twin._encode_y(y, known, gain_index, LANES, 0.0)
         assert again == y_strings, name
 
 
@@ -109,13 +111,6 @@ def test_other_numbers_are_another_table_id(model):
     assert len(ids) > 0.9 * len(list(model.integers.buffers()))
 
 
-def test_all_gains_have_thresholds_that_ascend(model):
-    hyper_latent = torch.zeros(1, model.channels, 1, 1, dtype=torch.int32)
-    indexes = [model._indexes_means(hyper_latent, gain, ValueError)[0] for gain in range(NUM_GAINS)]
-    for lower, higher in itertools.pairwise(indexes):
-        assert bool((lower.int() <= higher.int()).all())
-
-
 def test_hyper_latents_beyond_any_range_are_clamped(model):
     prior = model.entropy_bottleneck
     step = model._step_of(255)
@@ -142,3 +137,33 @@ def test_a_hostile_fraction_is_refused(model):
     twin.integers.get_buffer("input_fraction").fill_(99)
     with pytest.raises(ValueError, match="inputs must be in units of"):
         twin.table_id()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_without_integers_a_machine_of_other_floats_is_told(cls):
+    """The other machine: scales that are larger by less than a float's last bits may make them."""
+    model = awake(cls)
+    twin = copy.deepcopy(model)
+    last = [module for module in twin.h_s.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    with torch.no_grad():
+        last.weight.mul_(1 + 1e-3)
+        y = torch.randn(1, model.latent_channels, 8, 8) * 20
+        chunk = model.encode_tile(y, 200)
+        model.decode_tile(chunk, (8, 8), 200)
+        with pytest.raises(BitstreamError, match="this machine computes other scales"):
+            twin.decode_tile(chunk, (8, 8), 200)
+        bare = (int.from_bytes(chunk[:4], "little") & 2**31 - 1).to_bytes(4, "little") + chunk[8:]
+        assert torch.equal(model.decode_tile(bare, (8, 8), 200), model.decode_tile(chunk, (8, 8), 200))
+        for cut in (0, 3, 4, 7):
+            with pytest.raises(BitstreamError):
+                model.decode_tile(chunk[:cut], (8, 8), 200)
+
+
+def test_a_picture_says_why_it_may_not_decode():
+    model = awake(CLASSES[0])
+    blob = codec.encode(np.random.default_rng(0).integers(0, 256, (70, 80, 3), np.uint8), model)
+    content = unpack(blob)
+    chunk = content.layers[0][0]
+    bare = (int.from_bytes(chunk[:4], "little") & 2**31 - 1).to_bytes(4, "little") + chunk[8:-1]
+    with pytest.raises(BitstreamError, match=r"tables \w{16} in the file, \w{16} here; this model has no integer form"):
+        codec.decode(pack(content.header, [[bare]], {}), model=model)

@@ -39,7 +39,7 @@ def _analyse_tile(model: CompressionModel, samples: NDArray[Any], grid: Grid, ro
     x = torch.from_numpy(patch.astype(np.float32) / np.float32(np.iinfo(samples.dtype).max))[None]
     fill_y, fill_x = bottom - first_y - x.shape[2], right - first_x - x.shape[3]
     x = F.pad(x, (0, fill_x, 0, fill_y), mode="replicate")[:, :, top - first_y :, left - first_x :]
-    latent = model.g_a(x.expand(-1, 3, -1, -1))
+    latent = model.g_a(x.expand(-1, 3, -1, -1)).float()  # under a caller's autocast too
     return latent[:, :, row.inner, column.inner].contiguous()
 
 
@@ -106,7 +106,7 @@ def _synthesise_tile(
     outer = [
         slice(span.outer_start - start, span.outer_stop - start) for span, start in zip(spans, origins, strict=True)
     ]
-    pixels = model.g_s(joined[:, :, outer[0], outer[1]])[0]
+    pixels = model.g_s(joined[:, :, outer[0], outer[1]])[0].float()
     inner = [slice(span.inner.start * grid.stride, span.inner.stop * grid.stride) for span in spans]
     return pixels[:, inner[0], inner[1]]
 

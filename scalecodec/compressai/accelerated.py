@@ -107,14 +107,14 @@ def method_of(module: Any, name: str) -> Any:
     return vars(module).get(name, getattr(type(module), name))
 
 
-def change_class(module: nn.Module, fast: Any, settings: Settings) -> Callable[[], None]:
-    """Give ``module`` the methods of ``fast``, its own with None; returns what takes that back."""
+def change_class(module: nn.Module, fast: Any, settings: Settings, **attributes: Any) -> Callable[[], None]:
+    """Give ``module`` the methods of ``fast``, its own with None, and attributes; returns what takes that back."""
     guises = _guises.setdefault(module, [_Guise(type(module), _own_attributes(module))])
     host = host_class(type(module))
     guise = _Guise(host, {})
     if fast is not None:
         guise.cls = accelerated_class(host, fast)
-        guise.attributes = {"_scalecodec_settings": settings} | fast._scalecodec_attributes()
+        guise.attributes = {"_scalecodec_settings": settings} | fast._scalecodec_attributes() | attributes
     guises.append(guise)
     guise.put_on(module)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from scalecodec.batches import MAX_THREADS
 
@@ -17,7 +19,13 @@ from .settings import Settings
 
 
 def accelerate(
-    model: nn.Module, stream: str = "compressai", networks: str = "exact", threads: int | None = None
+    model: nn.Module,
+    stream: str = "compressai",
+    networks: str = "exact",
+    threads: int | None = None,
+    *,
+    scales: str = "float",
+    calibration: Sequence[Tensor] = (),
 ) -> Report:
     """Replace, in ``model`` itself, CompressAI's coding by the compiled core.
 
@@ -32,6 +40,11 @@ def accelerate(
     networks : ``"exact"``, or ``"bf16"``: analysis and synthesis (``g_a``, ``g_s``) in channels_last and bfloat16,
         where the processor has it; never the networks that choose tables
     threads : of the coder, 1 to 256; by default as many as torch has
+    scales : ``"float"``, or with ``stream="lanes"`` ``"integer"``: the hyper-synthesis computes in integers, and a
+        string decodes on every machine that accelerates the same weights so. Strings name the integers they need. For
+        hyperprior models, and autoregressive ones whose loop is compiled; others are refused.
+    calibration : with integer scales, tensors that ``model`` takes ([B, 3, H, W]), to measure activations on; without
+        any, hyper-latents are drawn from the model's coding tables. Both ends need the same.
 
     Returns
     -------
@@ -45,21 +58,54 @@ def accelerate(
     BackendError
         ``networks="bf16"``, and the processor has no bfloat16.
     ValueError, TypeError
-        An argument is none of these.
+        An argument is none of these, or integer scales do not suit the model.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch module, got {type(model).__name__}")
     settings = Settings(stream, min(MAX_THREADS, torch.get_num_threads()) if threads is None else threads)
     if networks not in ("exact", "bf16"):
         raise ValueError(f"networks must be 'exact' or 'bf16', got {networks!r}")
+    if scales not in ("float", "integer"):
+        raise ValueError(f"scales must be 'float' or 'integer', got {scales!r}")
+    if scales == "integer" and stream != "lanes":
+        raise ValueError("scales='integer' makes strings that CompressAI cannot read: it needs stream='lanes'")
     compressai = host.load()
     report = Report()
     try:
+        numbers: dict[str, Any] = {}
+        _floats_again(model, settings, report)
+        if scales == "integer":
+            from .integer_scales import fit_scales
+
+            numbers, scales_id = fit_scales(model, calibration)
+            settings = replace(settings, scales_id=scales_id)
         _accelerate(model, compressai, settings, networks, report)
+        if scales == "integer":
+            _make_integers(model, numbers, settings, report)
     except BaseException:
         report.undo()
         raise
     return report
+
+
+def _floats_again(model: nn.Module, settings: Settings, report: Report) -> None:
+    from .integer_scales import to_floats
+
+    to_floats(model, settings, report)
+
+
+def _make_integers(model: nn.Module, numbers: dict[str, Any], settings: Settings, report: Report) -> None:
+    from .autoregressive import Loop
+    from .integer_scales import to_integers
+
+    to_integers(model, numbers, settings, report)
+    if report.kept:
+        raise ValueError(f"scales='integer' needs every part of the model on our coder: {report.kept[0]}")
+    for name, module in model.named_modules():
+        if isinstance(module, Loop) and not module._scalecodec_is_compiled():
+            raise ValueError(
+                f"scales='integer' needs a loop in float32 on the CPU: that of {name or 'the model'} is not"
+            )
 
 
 def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, networks: str, report: Report) -> None:
@@ -72,7 +118,8 @@ def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, ne
         report.notes.append(f"{host.refusal(compressai)}: only its entropy models are replaced")
     from .retry import Retrying, retries
 
-    if (isinstance(model, Retrying) or host_class(type(model)) is type(model)) and retries(model):
+    exact = bool(settings.scales_id)  # then no machine computes other scales
+    if not exact and (isinstance(model, Retrying) or host_class(type(model)) is type(model)) and retries(model):
         report.replaced.append(Part("", type(model).__name__, Retrying._scalecodec_text))
         report._undo.append(change_class(model, Retrying, settings))
     from .transforms import full_precision, lower_precision

@@ -23,7 +23,7 @@ from scalecodec.entropy_models.coding import PreparedTable
 
 from .accelerated import Accelerated, method_of
 from .context_networks import PackedNetwork, misfit
-from .lane_strings import mark, refuse_marked, unmark
+from .lane_strings import refuse_marked
 from .stock_loop import decode_as_stock, decode_with_fallback, encode_as_stock, on_our_coder
 
 # As they stand before any patch; what the loop does not suit goes on with these, on our coder, whose doors are checked.
@@ -71,6 +71,10 @@ class Loop(Accelerated):
     def _scalecodec_attributes() -> dict[str, Any]:
         return {"_scalecodec_network": PackedNetwork(), "_scalecodec_table": PreparedTable()}
 
+    def _scalecodec_is_compiled(self) -> bool:
+        """Whether it codes by the compiled loop as it stands now."""
+        return _is_compiled(self)
+
 
 def _misfit(codec: Any) -> str:
     """Why a codec's loop cannot be compiled; empty where it can."""
@@ -112,7 +116,7 @@ def _encode(codec: Any, y: Tensor, params: Tensor) -> tuple[list[bytes], Tensor]
         return [], torch.empty_like(y)
     if settings.stream_name == "lanes":
         strings, y_hat = network.encode(y, *arguments, threads=settings.threads, order="wavefront")
-        return [mark(string) for string in strings], y_hat
+        return [settings.marks.mark(string) for string in strings], y_hat
     if is_torchs:
         return network.encode(y, *arguments, threads=settings.threads)
     warnings.warn(UNFOUND, stacklevel=3)
@@ -124,7 +128,7 @@ def _decode(codec: Any, strings: Sequence[bytes], params: Tensor) -> Tensor:
     if len(params) == len(strings) == 0:
         return params.new_empty(0, network.num_channels, *params.shape[2:])
     if settings.stream_name == "lanes":
-        plain = [unmark(string) for string in strings]
+        plain = [settings.marks.unmark(string) for string in strings]
         return network.decode(plain, *arguments, threads=settings.threads, order="wavefront")
     refuse_marked(strings)
     return decode_with_fallback(

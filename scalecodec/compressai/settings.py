@@ -1,4 +1,4 @@
-"""How an accelerated module codes: the kind of stream, and threads."""
+"""How an accelerated module codes: the kind of stream, threads, and which scales."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from scalecodec.batches import check_threads
 from scalecodec.streams import Stream
 
-from .lane_strings import MARKED_LANES, UNMARKED_RANS64
+from .lane_strings import UNMARKED_RANS64, Marks
 
-STREAMS = {"compressai": UNMARKED_RANS64, "lanes": MARKED_LANES}
+STREAMS = ("compressai", "lanes")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What :func:`scalecodec.compressai.accelerate` was asked for. Travels with copies of a model."""
+    """What :func:`scalecodec.compressai.accelerate` was asked for. Travels with copies of a model.
+
+    ``scales_id``: of the integer networks that make the scales, empty where those are floats.
+    """
 
     stream_name: str = "compressai"
     threads: int = 1
+    scales_id: bytes = b""
 
     def __post_init__(self) -> None:
         if self.stream_name not in STREAMS:
@@ -25,5 +29,9 @@ class Settings:
         check_threads(self.threads)
 
     @property
+    def marks(self) -> Marks:
+        return Marks(self.scales_id)
+
+    @property
     def stream(self) -> Stream:
-        return STREAMS[self.stream_name]
+        return UNMARKED_RANS64 if self.stream_name == "compressai" else self.marks.stream()

@@ -18,7 +18,7 @@ from scalecodec.context_rate import ContextRate, OffsetNetwork
 
 from .autoregressive import UNFOUND, Loop, arguments_of, network_of, on_float32
 from .context_networks import misfit
-from .lane_strings import mark, refuse_marked, unmark
+from .lane_strings import refuse_marked
 from .repacked import Repacked
 from .stock_loop import decode_with_fallback, on_our_coder
 from .torch_sums import offset_orders_of, offsets_agree
@@ -130,7 +130,7 @@ class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
         how: dict[str, Any] = {"threads": settings.threads, "order": "wavefront" if lanes else "raster", "rate": rate}
         (string,), decoded = network.encode(at.inside(y_hat), *arguments_of(self, params), **how)
         at.inside(y_hat).copy_(decoded)
-        return mark(string) if lanes else string
+        return settings.marks.mark(string) if lanes else string
 
     def _decompress_ar(self, y_string: bytes, y_hat: Tensor, params: Tensor, *rest: Any, **named: Any) -> None:
         at = _Place(*rest, **named)
@@ -140,7 +140,7 @@ class FastJointVbr(Loop, JointAutoregressiveHierarchicalPriorsVbr):
         (network, rate), arguments, threads = packed, arguments_of(self, params), settings.threads
         if settings.stream_name == "lanes":
             how: dict[str, Any] = {"threads": threads, "order": "wavefront", "rate": rate}
-            at.inside(y_hat).copy_(network.decode([unmark(y_string)], *arguments, **how))
+            at.inside(y_hat).copy_(network.decode([settings.marks.unmark(y_string)], *arguments, **how))
             return None
         refuse_marked([y_string])
         return decode_with_fallback(

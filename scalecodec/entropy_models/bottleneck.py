@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from scalecodec.errors import TableError
 from scalecodec.streams import RANS64, Stream
 
 from .base import EntropyModel
+from .draws import spread
 
 _TAIL_MASS = 1e-9
 
@@ -159,20 +160,9 @@ class EntropyBottleneck(EntropyModel):
         item = torch.from_numpy(np.repeat(channels, math.prod(size))).view(1, self.channels, *size)
         return item.expand(batch, *[-1] * (1 + len(size))) if batch != 1 else item
 
-    def draw(self, batch: int, size: Sequence[int], seed: int = 0) -> Tensor:
-        """Quantized values [batch, channels, *size], float32, drawn from the coding tables without their escapes."""
-        return self._drawn(self._indexes(batch, size), 1.0, seed)
-
-    def _drawn(self, indexes: Tensor, step: float, seed: int) -> Tensor:
-        table, rng = self.table, np.random.default_rng(seed)
-        symbols = np.empty(indexes.shape, np.int32)
-        flat = indexes.numpy()
-        for index in np.unique(flat):
-            inner = table.cdf[index, : table.cdf_length[index] - 1]  # the last symbol is the escape
-            where = flat == index
-            places = rng.integers(0, max(1, int(inner[-1])), int(where.sum()))
-            symbols[where] = table.offset[index] + np.searchsorted(inner, places, side="right") - 1
-        return torch.from_numpy(symbols).float() * step + self._medians_like(indexes.dim()).cpu()
+    def samples(self) -> Iterator[Tensor]:
+        """What its tables expect, for ranges: see :func:`draws.spread`."""
+        return spread(self.table, 0, self.medians())
 
     def decompress_integers(
         self, strings: Sequence[bytes], size: Sequence[int], *, fraction: int, stream: Stream = RANS64

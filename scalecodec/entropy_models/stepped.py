@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from scalecodec.streams import RANS64, Stream
 
 from .base import EntropyModel
 from .bottleneck import EntropyBottleneck
+from .draws import spread
 
 MAX_TABLE_ENTRIES = 1 << 24  # of all tables, padded to the longest
 _PARTS = 8  # steps an octave: the nearest is within 4.5 % of any
@@ -77,10 +78,10 @@ class SteppedBottleneck(EntropyBottleneck):
         medians = self._medians_like(2 + len(size)).expand(len(strings), *[-1] * (1 + len(size)))
         return EntropyModel.decompress(self, strings, indexes, medians.dtype, medians, gain=gain, stream=stream)
 
-    def draw(self, batch: int, size: Sequence[int], gain_index: int, seed: int = 0) -> Tensor:  # type: ignore[override]
-        """As the base's, at the step of a rate."""
-        indexes, gain = self._at(gain_index, self._indexes(batch, size))
-        return self._drawn(indexes, 1 / gain, seed)
+    def samples(self) -> Iterator[Tensor]:
+        """As the base's, at every step in use."""
+        for place, exponent in enumerate(self._slots()):
+            yield from spread(self.table, place * self.channels, self.medians(), _step(exponent))
 
     def decompress_integers(  # type: ignore[override]
         self,

@@ -3,12 +3,15 @@
 A weight is ``W = round(w * 2^exponent)``, an exponent an output; so where a network's weights were rounded to that grid
 (:func:`round_weights`) they are the integers', and need no second copy. An activation is an integer in units that its
 layer's range decides: a sum times ``multiplier * 2^-shift`` is one (Jacob et al. 2018, arXiv:1712.05877, section 2.2).
+All units are powers of two. So what machines measure of ranges, which may differ in their last bits, gives the same
+numbers on each, and no number comes from a library's logarithm.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +28,9 @@ OUTPUT_FRACTION = 16  # outputs are integers in units of 2^-16
 OUTPUT_LIMIT = 2**30
 MIN_FRACTION, MAX_FRACTION = -16, 24
 MAX_EXPONENT = 24  # below 2^-24 float16, which weight files keep, has nothing
-_MULTIPLIER_BITS = 15
+MAX_SHIFT = 62
+_MULTIPLIER_BITS = 14
+_SMALLEST = 2.0**-8  # of a range: what is never larger needs no finer unit
 _MARGIN = 1.5  # over the largest activation seen
 
 
@@ -54,11 +59,16 @@ def exponents(conv: nn.Conv2d | nn.ConvTranspose2d, weight_bits: int) -> Tensor:
     """Int8 [O]: the largest at which every weight of an output fits ``weight_bits``."""
     by_output = conv.weight.transpose(0, 1) if isinstance(conv, nn.ConvTranspose2d) else conv.weight
     largest = by_output.detach().double().abs().flatten(1).amax(1)
-    most = 2 ** (weight_bits - 1) - 1
-    found = [math.floor(math.log2(most / value)) if value > 0 else 0 for value in largest.tolist()]
-    # Rounding may carry the largest over: one step back, where it does.
-    found = [e - (round(math.ldexp(value, e)) > most) for e, value in zip(found, largest.tolist(), strict=True)]
+    if not bool(largest.isfinite().all()):
+        raise ValueError("a weight is not finite")
+    found = [_room(value, 2 ** (weight_bits - 1) - 1) for value in largest.tolist()]
     return torch.tensor(found).clamp(-MAX_EXPONENT, MAX_EXPONENT).to(torch.int8)
+
+
+def _room(value: float, most: int) -> int:
+    """The largest e at which ``round(value * 2^e)`` is at most ``most``; 0 for 0."""
+    exponent = most.bit_length() - math.frexp(value)[1] if value > 0 else 0
+    return exponent - (round(math.ldexp(value, exponent)) > most)
 
 
 @torch.no_grad()
@@ -104,15 +114,12 @@ def fit(
     limit = 2 ** (activation_bits - 1) - 1
     parts = stages(network)
     ranges = _ranges(network, parts, samples)
-    fraction = max(MIN_FRACTION, math.floor(math.log2(limit / (_MARGIN * max(ranges[0], 2.0**-8)))))
-    unit_in = 2.0**fraction  # integers a unit
-    layers = []
-    for at, stage in enumerate(parts):
-        last = at == len(parts) - 1
-        unit_out = 2.0**OUTPUT_FRACTION if last else limit / (_MARGIN * max(ranges[at + 1], 2.0**-8))
-        layers.append(_layer(stage, exponents(stage.conv, weight_bits), unit_in, unit_out))
-        unit_in = unit_out
-    return Numbers(fraction, (limit,) * len(parts), tuple(layers))
+    fractions = [max(MIN_FRACTION, _room(_MARGIN * max(size, _SMALLEST), limit)) for size in ranges]
+    layers = [
+        _layer(stage, exponents(stage.conv, weight_bits), *ends)
+        for stage, ends in zip(parts, pairwise([*fractions, OUTPUT_FRACTION]), strict=True)
+    ]
+    return Numbers(fractions[0], (limit,) * len(parts), tuple(layers))
 
 
 def _ranges(network: nn.Module, parts: Sequence[Stage], samples: Sequence[Tensor]) -> list[float]:
@@ -138,27 +145,27 @@ def _ranges(network: nn.Module, parts: Sequence[Stage], samples: Sequence[Tensor
     return found
 
 
-def _layer(stage: Stage, exponent: Tensor, unit_in: float, unit_out: float) -> LayerNumbers:
-    outputs = stage.conv.out_channels
-    sums = [math.ldexp(unit_in, e) for e in exponent.tolist()]  # a sum's integers a unit
-    bias = [0.0] * outputs if stage.conv.bias is None else stage.conv.bias.detach().double().tolist()
-    multiplier, shift = zip(*(_ratio(unit_out / one) for one in sums), strict=True)
+def _layer(stage: Stage, exponent: Tensor, fraction_in: int, fraction_out: int) -> LayerNumbers:
+    """From integers of ``2^-fraction_in`` to such of ``2^-fraction_out``."""
+    conv = stage.conv
+    fractions = exponent.int() + fraction_in  # of sums
+    bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().cpu()
+    if not bool(bias.isfinite().all()):
+        raise ValueError("a bias is not finite")
+    shift = fractions - fraction_out + _MULTIPLIER_BITS
+    if bool((shift < 0).any()):
+        raise ValueError("a layer's outputs are too fine for its inputs")
+    whole = torch.full_like(shift, 1 << _MULTIPLIER_BITS)
+    # Beyond 62 nothing of a sum is left.
+    multiplier = torch.where(shift > MAX_SHIFT, 0, whole)
+    negative = torch.where(shift > MAX_SHIFT, 0, torch.full_like(shift, round(stage.slope * (1 << _MULTIPLIER_BITS))))
     return LayerNumbers(
         exponent,
-        torch.tensor([round(value * one) for value, one in zip(bias, sums, strict=True)], dtype=torch.int64),
-        torch.tensor(multiplier, dtype=torch.int32),
-        torch.tensor([round(one * stage.slope) for one in multiplier], dtype=torch.int32),
-        torch.tensor(shift, dtype=torch.int32),
+        torch.ldexp(bias.double(), fractions).round().long(),
+        multiplier,
+        negative,
+        shift.clamp(max=MAX_SHIFT),
     )
-
-
-def _ratio(ratio: float) -> tuple[int, int]:
-    """``multiplier * 2^-shift``, the multiplier of 15 bits or fewer."""
-    mantissa, exponent = math.frexp(ratio)  # in [1/2, 1)
-    multiplier, shift = round(math.ldexp(mantissa, _MULTIPLIER_BITS)), _MULTIPLIER_BITS - exponent
-    if shift < 0:
-        raise ValueError(f"a layer's units are too far apart: {ratio:g}")
-    return (multiplier, shift) if shift <= 62 else (0, 0)
 
 
 def assemble(network: nn.Module, numbers: Numbers) -> IntegerNetwork:

@@ -128,19 +128,13 @@ class RateModel(CompressionModel):
 
     @torch.no_grad()
     def make_integers(self) -> None:
-        """Give ``h_s`` its integer form, whose ranges fit the hyper-latents that the coding tables expect: each element
-        drawn by itself, and whole planes of one value, which add up to more. Weights go to the form's grid.
-
-        Run it after :meth:`update`.
+        """Give ``h_s`` its integer form, for the hyper-latents that the coding tables expect; its weights go to the
+        form's grid. Run it after :meth:`update`.
         """
         round_weights(self.h_s, WEIGHT_BITS)
-        prior, samples = self.entropy_bottleneck, []
-        for gain_index in range(0, NUM_GAINS, 51):
-            step = self._step_of(gain_index)
-            samples.append(prior.draw(16, (6, 6), *step))
-            samples.append(prior.draw(64, (1, 1), *step).expand(-1, -1, 5, 5))
+        numbers = fit(self.h_s, list(self.entropy_bottleneck.samples()), weight_bits=WEIGHT_BITS)
         self.integers = IntegerForm(self.h_s)
-        self.integers.fill(fit(self.h_s, samples, weight_bits=WEIGHT_BITS))
+        self.integers.fill(numbers)
 
     def table_id(self) -> bytes:
         """As the base's, with the integer form's id where the model has one."""

@@ -1,0 +1,153 @@
+"""``scales="integer"``: hyper-syntheses that compute in integers, so that their strings decode on every machine.
+
+Only what decides symbols needs that: the hyper-synthesis, and in an autoregressive model the loop over positions, whose
+sums have one order with lane streams. Models where other networks decide symbols are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from compressai import latent_codecs
+from compressai.entropy_models import EntropyBottleneck, EntropyBottleneckVbr
+from torch import Tensor, nn
+
+from scalecodec.entropy_models.coding import PreparedTable
+from scalecodec.entropy_models.draws import spread
+from scalecodec.entropy_models.remade import Remade
+from scalecodec.integer import IntegerNetwork, Numbers, assemble, fit, from_integers
+
+from .accelerated import Accelerated, change_class
+from .report import Part, Report
+from .settings import Settings
+
+WEIGHT_BITS = 12
+_NAME = "h_s"
+_CODECS_KNOWN = (
+    latent_codecs.HyperpriorLatentCodec,
+    latent_codecs.HyperLatentCodec,
+    latent_codecs.GaussianConditionalLatentCodec,
+    latent_codecs.EntropyBottleneckLatentCodec,
+    latent_codecs.RasterScanLatentCodec,
+)
+
+
+class IntegerSynthesis(Accelerated, nn.Module):
+    """A hyper-synthesis in integers while it is not being trained; float32 in and out."""
+
+    _scalecodec_methods = ("forward",)
+    _scalecodec_text = f"in integers, weights of {WEIGHT_BITS} bits"
+    _scalecodec_wraps = True
+    _scalecodec_numbers: Numbers
+    _scalecodec_id: bytes
+    _scalecodec_made: Remade[IntegerNetwork]
+
+    @staticmethod
+    def _scalecodec_attributes() -> dict[str, Any]:
+        return {"_scalecodec_made": Remade()}
+
+    def forward(self, z_hat: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(z_hat)
+        weights = [parameter for parameter in self.parameters() if parameter.dim() == 4]
+        network = self._scalecodec_made.get(weights, lambda: assemble(self, self._scalecodec_numbers))
+        if network.id != self._scalecodec_id:
+            raise ValueError("the weights changed after accelerate(scales='integer'): call it again")
+        # Symbols and medians are floats that every machine adds alike; the grid is theirs to 2^-fraction.
+        integers = (z_hat.detach().double() * 2.0**self._scalecodec_numbers.input_fraction).round()
+        params = network.run(integers.clamp(-(2**30), 2**30).int(), self._scalecodec_settings.threads)
+        return from_integers(params).to(z_hat.dtype)
+
+
+def syntheses(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """Name, hyper-synthesis and the prior of what it takes."""
+    for name, module in model.named_modules():
+        prior = getattr(module, "entropy_bottleneck", None)
+        if isinstance(getattr(module, _NAME, None), nn.Module) and isinstance(prior, EntropyBottleneck):
+            yield f"{name}.{_NAME}".lstrip("."), getattr(module, _NAME), prior
+
+
+def fit_scales(model: nn.Module, calibration: Sequence[Tensor]) -> tuple[dict[str, Numbers], bytes]:
+    """The numbers of each hyper-synthesis by its name, and the id of all.
+
+    Raises
+    ------
+    ValueError
+        The model has none, or other networks decide symbols as well; or ``update`` has not been run.
+    """
+    _check(model)
+    seen = _seen(model, calibration) if calibration else {}
+    numbers, digest = {}, hashlib.sha256()
+    for name, network, prior in syntheses(model):
+        try:
+            samples = seen.get(name) or list(spread(PreparedTable().of(prior), 0, _medians(prior)))
+            numbers[name] = fit(network, samples, weight_bits=WEIGHT_BITS)
+        except TypeError as error:
+            raise ValueError(f"scales='integer' does not suit {name}: {error}") from error
+        digest.update(name.encode() + assemble(network, numbers[name]).id)
+        digest.update(numbers[name].input_fraction.to_bytes(4, "little", signed=True))
+    if not numbers:
+        raise ValueError(f"scales='integer' needs a network {_NAME} beside an entropy_bottleneck: this model has none")
+    return numbers, digest.digest()[:8]
+
+
+def _medians(prior: Any) -> Tensor:
+    return prior.quantiles[:, 0, 1].detach()
+
+
+def to_integers(model: nn.Module, numbers: dict[str, Numbers], settings: Settings, report: Report) -> None:
+    """Let each hyper-synthesis compute by its numbers."""
+    for name, network, _ in list(syntheses(model)):
+        attributes = {
+            "_scalecodec_numbers": numbers[name],
+            "_scalecodec_id": assemble(network, numbers[name]).id,
+        }
+        report.replaced.append(Part(name, type(network).__name__, IntegerSynthesis._scalecodec_text))
+        report._undo.append(change_class(network, IntegerSynthesis, settings, **attributes))
+
+
+def to_floats(model: nn.Module, settings: Settings, report: Report) -> None:
+    """Take back what an earlier call of :func:`to_integers` did."""
+    for module in list(model.modules()):
+        if isinstance(module, IntegerSynthesis):
+            report._undo.append(change_class(module, None, settings))
+
+
+def _check(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        why = ""
+        if isinstance(module, latent_codecs.LatentCodec) and not isinstance(module, _CODECS_KNOWN):
+            why = "its context comes from float networks"
+        elif isinstance(module, latent_codecs.GaussianConditionalLatentCodec) and not isinstance(
+            module.entropy_parameters, nn.Identity
+        ):
+            why = "its entropy_parameters are a float network"
+        elif isinstance(module, EntropyBottleneckVbr):
+            why = "its step comes from a float network"
+        if why:
+            raise ValueError(f"scales='integer' does not suit {name or type(model).__name__}: {why}")
+
+
+@torch.no_grad()
+def _seen(model: nn.Module, pictures: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+    """What each hyper-synthesis takes while the model sees pictures."""
+    seen: dict[str, list[Tensor]] = {}
+    hooks = [
+        network.register_forward_pre_hook(
+            lambda _, given, name=name: seen.setdefault(name, []).append(given[0].detach().clone())
+        )
+        for name, network, _ in syntheses(model)
+    ]
+    mode = model.training
+    try:
+        model.eval()
+        for picture in pictures:
+            model(picture)
+    finally:
+        model.train(mode)
+        for hook in hooks:
+            hook.remove()
+    return seen

@@ -58,7 +58,7 @@ def single_rates(files: Sequence[tuple[str | os.PathLike[str], float]]) -> tuple
 def hyper_bytes(blob: bytes) -> int:
     """How many bytes of a .scl file of a hyperprior model are hyper-latents."""
     from scalecodec.container import unpack
-    from scalecodec.models.hyperprior import hyper_bytes_of
+    from scalecodec.models.chunk import hyper_bytes_of
 
     return sum(hyper_bytes_of(chunk) for layer in unpack(blob).layers for chunk in layer if chunk is not None)
 

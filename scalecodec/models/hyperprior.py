@@ -5,50 +5,23 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from scalecodec._core import crc32c
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
 from scalecodec.integer import from_integers, integer_indexes, scale_thresholds
 from scalecodec.quantize import offset_dequantize, offset_simulate, round_ste
 from scalecodec.streams import LANES, Stream
 
+from .chunk import checksum_of, pack_chunk, unpack_chunk
 from .rate_model import RateModel
 
 _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
-_U32 = struct.Struct("<I")
-_CHECKED = 1 << 31  # in the length of the z stream: a checksum follows
-
-
-def hyper_bytes_of(chunk: bytes) -> int:
-    """How many bytes of a chunk, as ``encode_tile`` makes it, are the hyper-latent's stream."""
-    return _parts(chunk)[0]
-
-
-def _parts(chunk: bytes) -> tuple[int, int | None, bytes]:
-    """Length of the z stream, the checksum of what it says if there is one, and both streams."""
-    if len(chunk) < _U32.size:
-        raise BitstreamError(f"a chunk must hold {_U32.size} bytes at the least, got {len(chunk)}")
-    (length,) = _U32.unpack_from(chunk)
-    if not length & _CHECKED:
-        return length, None, chunk[_U32.size :]
-    if len(chunk) < 2 * _U32.size:
-        raise BitstreamError(f"a chunk with a checksum must hold {2 * _U32.size} bytes at the least, got {len(chunk)}")
-    return length & ~_CHECKED, _U32.unpack_from(chunk, _U32.size)[0], chunk[2 * _U32.size :]
-
-
-def _checksum(known: tuple[Tensor, ...]) -> int:
-    """CRC-32C of what decides symbols, little-endian."""
-    values = known[0].detach().cpu().contiguous().numpy()
-    return crc32c(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1).view(np.uint8).data)
 
 
 def check_finite(values: Tensor, what: str, blame: type[ValueError]) -> None:
@@ -253,22 +226,20 @@ class HyperpriorModel(RateModel):
         """
         (z_string,), _, known = self._encode_hyper(y, gain_index, stream)
         (y_string,) = self._encode_y(y, known, gain_index, stream, shrink)
-        if self.integers is not None:
-            return _U32.pack(len(z_string)) + z_string + y_string
-        return _U32.pack(len(z_string) | _CHECKED) + _U32.pack(_checksum(known)) + z_string + y_string
+        return pack_chunk(z_string, y_string, checksum_of(known[0]) if self.integers is None else None)
 
     @torch.no_grad()
     def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
         """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
-        z_length, checksum, streams = _parts(chunk)
+        z_string, y_string, checksum = unpack_chunk(chunk)
         size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
-        known = self._known([streams[:z_length]], size, gain_index, stream, BitstreamError)
-        if checksum is not None and checksum != _checksum(known):
+        known = self._known([z_string], size, gain_index, stream, BitstreamError)
+        if checksum is not None and checksum != checksum_of(known[0]):
             raise BitstreamError(
                 "this machine computes other scales from the hyper-latent than the one that encoded it: the model has "
                 "no integer form, and floats differ from machine to machine"
             )
-        return self._decode_known([streams[z_length:]], known, gain_index, stream)
+        return self._decode_known([y_string], known, gain_index, stream)
 
     @torch.no_grad()
     def compress(self, x: Tensor, gain: float = 1.0, *, stream: Stream = LANES) -> dict[str, Any]:

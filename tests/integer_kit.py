@@ -9,6 +9,8 @@ import torch
 from scalecodec.kernels.integer_conv_ref import Layer, Phase
 from torch import nn
 
+from scalecodec.integer import Exp
+
 
 def random_layer(
     rng: np.random.Generator, num_inputs: int, num_outputs: int, stride: int, weight_bits: int, limits: tuple[int, int]
@@ -65,6 +67,8 @@ NETWORKS = {
     ),
     "even kernels": lambda: nn.Sequential(transposed(6, 5, 4, 2, 1), nn.ReLU(), transposed(5, 4, 2, 2, 0)),
     "threefold": lambda: nn.Sequential(transposed(6, 5, 5, 3, 1), nn.LeakyReLU(), transposed(5, 4, 3, 1, 1)),
+    "softplus": lambda: nn.Sequential(transposed(6, 5, 5, 2, 2), nn.LeakyReLU(), nn.Conv2d(5, 4, 1), nn.Softplus()),
+    "exp": lambda: nn.Sequential(nn.Conv2d(6, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 4, 1), Exp()),
     "no bias": lambda: nn.Sequential(nn.Conv2d(6, 4, (3, 5), padding=(1, 2), bias=False)),
 }
 

@@ -27,6 +27,7 @@ from scalecodec.integer import (
     round_weights,
     scale_thresholds,
 )
+from scalecodec.integer.carried import CARRIER_BITS, run_carried
 from scalecodec.quantize import build_indexes
 
 from .integer_kit import NETWORKS, network, random_layers
@@ -51,6 +52,10 @@ def test_every_kernel_set_gives_the_definitions_integers(seed, sizes, batch, hei
     for name, threads in itertools.product(backends.available(), (1, 3)):
         with backends.use(name):
             assert np.array_equal(net.run(torch.from_numpy(x), threads).numpy(), wanted), (name, threads)
+    assert max(net.sum_bits) <= CARRIER_BITS
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    carried = run_carried(limit, layers, torch.from_numpy(x).to(device))
+    assert np.array_equal(carried.cpu().numpy(), wanted)
 
 
 def test_the_order_of_a_sum_cannot_matter():
@@ -140,6 +145,7 @@ def test_an_output_without_weights_is_its_bias():
         ([nn.ReLU(), nn.Conv2d(2, 2, 1)], "no convolution stands before it"),
         ([nn.Conv2d(2, 2, 1), nn.ReLU(), nn.ReLU()], "no convolution stands before it"),
         ([nn.Conv2d(2, 2, 1), nn.Sigmoid()], "Sigmoid"),
+        ([nn.Conv2d(2, 2, 1), nn.Softplus(), nn.Conv2d(2, 2, 1)], "Softplus"),
         ([nn.Conv2d(2, 2, 1), nn.LeakyReLU(-0.5)], "LeakyReLU"),
         ([], "has no convolution"),
     ],
@@ -237,6 +243,20 @@ def test_one_weight_beyond_the_bound_is_refused():
 def test_layers_that_make_no_network_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_table_stands_for_the_end():
+    layers = random_layers(0, (2, 3), (1,), 8)
+    with pytest.raises(ValueError, match="a number for each int16"):
+        IntegerNetwork(9, layers, torch.zeros(2**16, dtype=torch.int32))
+    narrow = [layers[0]._replace(limits=(-32768, 32767))]
+    with pytest.raises(ValueError, match="a number for each int16"):
+        IntegerNetwork(9, narrow, torch.zeros(9, dtype=torch.int32))
+    table = torch.arange(2**16, dtype=torch.int32).flip(0)
+    x = torch.randint(-9, 9, (1, 2, 4, 5), dtype=torch.int32)
+    plain, looked_up = IntegerNetwork(9, narrow), IntegerNetwork(9, narrow, table)
+    assert torch.equal(looked_up.run(x), 2**15 - 1 - plain.run(x))
+    assert plain.id != looked_up.id != IntegerNetwork(9, narrow, table + 1).id
 
 
 def test_inputs_are_checked():

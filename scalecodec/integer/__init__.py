@@ -20,7 +20,7 @@ from .numbers import (
     fit,
     round_weights,
 )
-from .structure import stages
+from .structure import Exp, stages
 from .thresholds import from_integers, integer_indexes, scale_thresholds
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_FRACTION",
     "MIN_FRACTION",
     "OUTPUT_FRACTION",
+    "Exp",
     "IntegerNetwork",
     "LayerNumbers",
     "Numbers",

@@ -46,12 +46,13 @@ class LayerNumbers(NamedTuple):
 
 class Numbers(NamedTuple):
     """``limits``: what layers' inputs are clamped to, the network's first; ``input_fraction``: its input is in units of
-    ``2^-input_fraction``.
+    ``2^-input_fraction``; ``table``: int32 [65536], what stands for each int16 that the last layer gives, if anything.
     """
 
     input_fraction: int
     limits: tuple[int, ...]
     layers: tuple[LayerNumbers, ...]
+    table: Tensor | None = None
 
 
 @torch.no_grad()
@@ -97,7 +98,8 @@ def fit(
 
     Parameters
     ----------
-    network : Sequential of convolutions ("same" ones of stride 1, transposed ones, pixel shuffles), ReLU and LeakyReLU
+    network : Sequential of convolutions ("same" ones of stride 1, transposed ones, pixel shuffles), ReLU and LeakyReLU;
+        at its end Softplus or Exp
     samples : float tensors [B, I, H, W], as inputs come; the ranges of activations are measured on them
     weight_bits, activation_bits : 8 to 16, sign included
 
@@ -115,34 +117,45 @@ def fit(
     parts = stages(network)
     ranges = _ranges(network, parts, samples)
     fractions = [max(MIN_FRACTION, _room(_MARGIN * max(size, _SMALLEST), limit)) for size in ranges]
+    tail = parts[-1].tail
+    if tail is None:
+        fractions[-1] = OUTPUT_FRACTION
     layers = [
         _layer(stage, exponents(stage.conv, weight_bits), *ends)
-        for stage, ends in zip(parts, pairwise([*fractions, OUTPUT_FRACTION]), strict=True)
+        for stage, ends in zip(parts, pairwise(fractions), strict=True)
     ]
-    return Numbers(fractions[0], (limit,) * len(parts), tuple(layers))
+    table = None if tail is None else _table(tail, fractions[-1])
+    return Numbers(fractions[0], (limit,) * len(parts), tuple(layers), table)
 
 
 def _ranges(network: nn.Module, parts: Sequence[Stage], samples: Sequence[Tensor]) -> list[float]:
-    """The largest size of what each layer takes."""
-    inputs: dict[int, float] = {}
+    """The largest size of what each layer takes, and of what the last convolution gives."""
+    sizes = [0.0] * (len(parts) + 1)
 
     def look(at: int, tensor: Tensor) -> None:
-        inputs[at] = max(inputs.get(at, 0.0), float(tensor.abs().max()))
+        size = float(tensor.abs().max())
+        sizes[at] = size if math.isnan(size) else max(sizes[at], size)
 
     hooks = [
         stage.conv.register_forward_pre_hook(lambda _, given, at=at: look(at, given[0]))
         for at, stage in enumerate(parts)
     ]
+    hooks.append(parts[-1].conv.register_forward_hook(lambda _, __, given: look(len(parts), given)))
     try:
         for sample in samples:
             network(sample.float())
     finally:
         for hook in hooks:
             hook.remove()
-    found = [inputs.get(at, math.nan) for at in range(len(parts))]
-    if not all(map(math.isfinite, found)):
+    if not samples or not all(map(math.isfinite, sizes)):
         raise ValueError("the network's samples, or what it makes of them, are not finite, or there are none")
-    return found
+    return sizes
+
+
+def _table(tail: nn.Module, fraction: int) -> Tensor:
+    """The network's end for every int16, in float64."""
+    x = torch.arange(-(2**15), 2**15).double() * 2.0**-fraction
+    return (tail(x) * 2.0**OUTPUT_FRACTION).round().clamp(-OUTPUT_LIMIT, OUTPUT_LIMIT).int()
 
 
 def _layer(stage: Stage, exponent: Tensor, fraction_in: int, fraction_out: int) -> LayerNumbers:
@@ -179,9 +192,10 @@ def assemble(network: nn.Module, numbers: Numbers) -> IntegerNetwork:
     parts = stages(network)
     if len(parts) != len(numbers.layers) or len(parts) != len(numbers.limits):
         raise ValueError(f"numbers of {len(numbers.layers)} layers for a network of {len(parts)}")
-    limits = [*((-limit, limit) for limit in numbers.limits[1:]), (-OUTPUT_LIMIT, OUTPUT_LIMIT)]
+    last = OUTPUT_LIMIT if numbers.table is None else 2**15 - 1
+    limits = [(-limit, limit) for limit in (*numbers.limits[1:], last)]
     layers = [_assembled(*each) for each in zip(parts, numbers.layers, limits, strict=True)]
-    return IntegerNetwork(numbers.limits[0], layers)
+    return IntegerNetwork(numbers.limits[0], layers, numbers.table)
 
 
 def _assembled(stage: Stage, numbers: LayerNumbers, limits: tuple[int, int]) -> Layer:

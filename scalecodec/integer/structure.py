@@ -7,15 +7,25 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+
+
+class Exp(nn.Module):
+    """``exp(x)``, for the end of a network that gives logarithms of scales."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.exp()
 
 
 class Stage(NamedTuple):
-    """A convolution, the sub-pixel shuffle behind it (1: none), and the slope of its activation below 0 (1: none)."""
+    """A convolution, the sub-pixel shuffle behind it (1: none), the slope of its activation below 0 (1: none), and
+    what else stands at the network's end, for a table to replace.
+    """
 
     conv: nn.Conv2d | nn.ConvTranspose2d
     shuffle: int
     slope: float
+    tail: nn.Module | None = None
 
 
 class Taps(NamedTuple):
@@ -35,7 +45,8 @@ def stages(network: nn.Module) -> list[Stage]:
         A layer has no integer form; the message names it.
     """
     found: list[Stage] = []
-    for layer in _flat(network):
+    layers = list(_flat(network))
+    for at, layer in enumerate(layers):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             _check(layer)
             found.append(Stage(layer, 1, 1.0))
@@ -49,6 +60,8 @@ def stages(network: nn.Module) -> list[Stage]:
             found[-1] = last._replace(slope=0.0)
         elif isinstance(layer, nn.LeakyReLU) and 0 <= layer.negative_slope < 1:
             found[-1] = last._replace(slope=layer.negative_slope)
+        elif isinstance(layer, nn.Softplus | Exp) and at == len(layers) - 1:
+            found[-1] = last._replace(tail=layer)
         else:
             raise TypeError(f"{layer} has no integer form")
     if not found:

@@ -17,7 +17,8 @@ class IntegerForm(nn.Module):
     """Numbers of one network, which stays where it is: its weights are the integers', once
     ``integer.round_weights`` has rounded them.
 
-    Buffers: ``input_fraction`` and ``limits`` [num_layers], int32; and for each layer ``exponent0`` and so on, [O].
+    Buffers: ``input_fraction`` and ``limits`` [num_layers], int32; for each layer ``exponent0`` and so on, [O]; of a
+    network that ends in a table, ``table``.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -29,12 +30,16 @@ class IntegerForm(nn.Module):
             for name in _NAMES:
                 dtype = {"exponent": torch.int8, "bias": torch.int64}.get(name, torch.int32)
                 self.register_buffer(f"{name}{at}", torch.zeros(stage.conv.out_channels, dtype=dtype))
+        if parts[-1].tail is not None:
+            self.register_buffer("table", torch.zeros(2**16, dtype=torch.int32))
         self._made: Remade[IntegerNetwork] = Remade()
 
     def fill(self, numbers: Numbers) -> None:
         """Take the numbers of ``integer.fit``."""
         self.get_buffer("input_fraction").fill_(numbers.input_fraction)
         self.get_buffer("limits").copy_(torch.tensor(numbers.limits))
+        if numbers.table is not None:
+            self.get_buffer("table").copy_(numbers.table)
         for at, layer in enumerate(numbers.layers):
             for name in _NAMES:
                 self.get_buffer(f"{name}{at}").copy_(getattr(layer, name))
@@ -59,7 +64,7 @@ class IntegerForm(nn.Module):
     def _numbers(self) -> Numbers:
         limits = tuple(self.get_buffer("limits").tolist())
         layers = tuple(LayerNumbers(*(self._of_layer(at, name) for name in _NAMES)) for at in range(len(limits)))
-        return Numbers(self.fraction, limits, layers)
+        return Numbers(self.fraction, limits, layers, dict(self.named_buffers()).get("table"))
 
     def _of_layer(self, at: int, name: str) -> Tensor:
         return self.get_buffer(f"{name}{at}")

@@ -42,5 +42,5 @@ def spread(table: CdfTable, first_index: int, medians: Tensor, step: float = 1.0
     """
     row = torch.arange(first_index, first_index + len(medians), dtype=torch.int32).view(1, -1, 1, 1)
     centers = medians.detach().float().cpu().view(1, -1, 1, 1)
-    yield draw(table, row.expand(16, -1, 6, 6), centers, step)
-    yield draw(table, row.expand(64, -1, 1, 1), centers, step, seed=1).expand(-1, -1, 5, 5)
+    yield draw(table, row.expand(8, -1, 6, 6), centers, step)
+    yield draw(table, row.expand(16, -1, 1, 1), centers, step, seed=1).expand(-1, -1, 5, 5)

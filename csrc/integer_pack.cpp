@@ -14,6 +14,7 @@ constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kMultiplierMax = 1 << 16;
 constexpr std::int64_t kBiasMax = std::int64_t{1} << 46;
 constexpr std::int32_t kShiftMax = 62;
+constexpr std::size_t kStrideMax = 64;  // of a layer, and of all together
 
 /// The most pairs side by side whose products add up within int32 for every output. Two products always do,
 /// at 2 * 2^15 * (2^15 - 1).
@@ -76,13 +77,14 @@ IntegerNetwork::IntegerNetwork(std::int32_t input_limit, const std::vector<Layer
     else
       why_ = pack(view, limit);
     limit = std::max(std::abs(std::int64_t{view.low}), std::abs(std::int64_t{view.high}));
+    if (ok() && stride() > kStrideMax) why_ = "makes outputs more than 64 times as dense as inputs";
     if (!ok()) why_ = "layer " + std::to_string(i) + " " + why_;
   }
 }
 
 std::string IntegerNetwork::pack(const LayerView& view, std::int64_t input_limit) {
   Layer layer{view.num_inputs, view.num_outputs, view.stride, view.low, view.high, 0, 0, 0, 0, 1, {}};
-  if (!view.num_inputs || !view.num_outputs || !view.stride ||
+  if (!view.num_inputs || !view.num_outputs || !view.stride || view.stride > kStrideMax ||
       view.phases.size() != view.stride * view.stride)
     return "must have inputs, outputs and stride * stride phases";
   for (const PhaseView& from : view.phases) {

@@ -40,8 +40,8 @@ PhaseView view_of(const PhaseArrays& arrays, std::size_t num_inputs, std::size_t
        {static_cast<const py::array*>(&bias), static_cast<const py::array*>(&multiplier),
         static_cast<const py::array*>(&negative), static_cast<const py::array*>(&shift)})
     require(each->ndim() == 1 && each->shape(0) == outputs, "there must be one number an output");
-  require(std::abs(start.first) <= 64 && std::abs(start.second) <= 64 && weights.shape(1) <= 64 &&
-              weights.shape(2) <= 64,
+  require(start.first >= -64 && start.first <= 64 && start.second >= -64 && start.second <= 64 &&
+              weights.shape(1) <= 64 && weights.shape(2) <= 64,
           "a kernel must be at most 64 a side, and begin so near");
   return {weights.data(),
           static_cast<std::size_t>(weights.shape(1)),

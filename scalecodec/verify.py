@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import backends
-from .codec import decode_all
+from .codec import check_tile, decode_all
 from .coders import ModelLike, coder_for
 from .container import unpack
 from .errors import BitstreamError, ScalecodecError
@@ -119,6 +119,7 @@ def verify(blob: Any, model: ModelLike | None = None) -> list[Verdict]:
         The file is damaged, or needs another model.
     """
     header = unpack(blob).header
+    check_tile(header)
     plain = coder_for(header, model).model
     latents, samples = _latents(blob, plain), decode_all(blob, model=plain).picture.samples
     verdicts = []

@@ -21,7 +21,7 @@ def random_layer(
     for _ in range(stride * stride):
         rows, columns = rng.integers(1, 5, 2)
         weight = rng.normal(0, most / 4, (num_outputs, rows, columns, num_inputs)).clip(-most, most)
-        start = int(-rng.integers(0, rows)), int(-rng.integers(0, columns))
+        start = int(rng.integers(-rows - 1, 3)), int(rng.integers(-columns - 1, 3))
         multiplier = rng.integers(2**14, 2**15, num_outputs)
         slope = rng.choice([0.0, 0.01, 1.0])
         bits = weight_bits + int(np.log2(rows * columns * num_inputs)) // 2
@@ -66,6 +66,7 @@ NETWORKS = {
         *(sub_pixel(5, 4, 3), nn.Conv2d(4, 3, 1)),
     ),
     "even kernels": lambda: nn.Sequential(transposed(6, 5, 4, 2, 1), nn.ReLU(), transposed(5, 4, 2, 2, 0)),
+    "from beyond": lambda: nn.Sequential(nn.ConvTranspose2d(6, 5, 3, 3, 1, output_padding=2), nn.ReLU()),
     "threefold": lambda: nn.Sequential(transposed(6, 5, 5, 3, 1), nn.LeakyReLU(), transposed(5, 4, 3, 1, 1)),
     "softplus": lambda: nn.Sequential(transposed(6, 5, 5, 2, 2), nn.LeakyReLU(), nn.Conv2d(5, 4, 1), nn.Softplus()),
     "exp": lambda: nn.Sequential(nn.Conv2d(6, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 4, 1), Exp()),

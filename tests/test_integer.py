@@ -169,6 +169,35 @@ def test_bad_samples_and_widths_are_refused(samples, bits, words):
         fit(network("scale"), samples, weight_bits=bits[0], activation_bits=bits[1])
 
 
+def test_a_form_is_of_its_network():
+    net = network("mean-scale")
+    numbers = fit(net, [torch.randn(1, 6, 4, 4)])
+    with torch.no_grad():
+        net[2].bias[3] += 1
+    with pytest.raises(ValueError, match="the biases are not those"):
+        assemble(net, numbers)
+    for bad, words in (
+        (numbers._replace(input_fraction=-1), "inputs must be in units of"),
+        (numbers._replace(limits=(0, 9, 9)), "limits must lie in"),
+        (numbers._replace(layers=numbers.layers[:2]), "numbers of 2 layers for a network of 3"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            assemble(network("mean-scale"), bad)
+
+
+def test_small_weights_beside_a_large_bias_have_a_form_too():
+    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Conv2d(3, 2, 1))
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].bias.fill_(-1)
+        net[2].weight.fill_(1e-4)
+        net[2].bias.fill_(2)
+    found = from_integers(assemble(net, fit(net, [torch.randn(1, 2, 4, 4)])).run(torch.zeros(1, 2, 3, 3).int()))
+    assert found.unique().tolist() == [2.0]
+    with pytest.raises(ValueError, match="symbols would share integers"):
+        fit(net, [torch.full((1, 2, 4, 4), 1e6)])
+
+
 @dataclass(frozen=True)
 class Change:
     """Of one phase's numbers at output 3."""
@@ -237,6 +266,24 @@ def test_one_weight_beyond_the_bound_is_refused():
         (
             lambda: IntegerNetwork(9, [random_layers(0, (2, 3), (2,), 8)[0]._replace(stride=3)]),
             "stride \\* stride phases",
+        ),
+        (
+            lambda: IntegerNetwork(9, [random_layers(0, (2, 3), (1,), 8)[0]._replace(stride=2**32, phases=())]),
+            "stride \\* stride phases",
+        ),
+        (
+            lambda: IntegerNetwork(9, random_layers(0, (1, 1, 1, 1), (5, 4, 4), 8)),
+            "layer 2 makes outputs more than 64 times as dense",
+        ),
+        (
+            lambda: IntegerNetwork(
+                9,
+                [
+                    layer._replace(phases=tuple(phase._replace(start=(-(2**63), 0)) for phase in layer.phases))
+                    for layer in random_layers(0, (1, 1), (1,), 8)
+                ],
+            ),
+            "and begin so near",
         ),
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from scalecodec import backends, codec, models
 from scalecodec.cli.main import main
+from scalecodec.container import pack, unpack
 from scalecodec.errors import BitstreamError
 from scalecodec.verify import arithmetics, verify
 
@@ -34,6 +36,14 @@ def test_a_float_model_that_decodes_otherwise_is_told():
     floats = [verdict for verdict in verdicts if not verdict.same]
     assert all("computes other scales" in verdict.error or verdict.latents_differ for verdict in floats)
     assert floats, "another library gave the very floats: this test sees nothing"
+
+
+def test_tiles_beyond_the_limit_are_refused_before_they_are_decoded():
+    models.freeze(model := awake(CLASSES[0]))
+    content = unpack(codec.encode(picture(70, 80), model))
+    header = replace(content.header, width=4096, height=4096, tile_log2=12)
+    with pytest.raises(BitstreamError, match="passes the limit of 4194304"):
+        verify(pack(header, content.layers, {}), model)
 
 
 def test_the_command_prints_and_judges(tmp_path, capsys, monkeypatch):

@@ -95,17 +95,11 @@ def _floats_again(model: nn.Module, settings: Settings, report: Report) -> None:
 
 
 def _make_integers(model: nn.Module, numbers: dict[str, Any], settings: Settings, report: Report) -> None:
-    from .autoregressive import Loop
     from .integer_scales import to_integers
 
     to_integers(model, numbers, settings, report)
     if report.kept:
         raise ValueError(f"scales='integer' needs every part of the model on our coder: {report.kept[0]}")
-    for name, module in model.named_modules():
-        if isinstance(module, Loop) and not module._scalecodec_is_compiled():
-            raise ValueError(
-                f"scales='integer' needs a loop in float32 on the CPU: that of {name or 'the model'} is not"
-            )
 
 
 def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, networks: str, report: Report) -> None:

@@ -71,10 +71,6 @@ class Loop(Accelerated):
     def _scalecodec_attributes() -> dict[str, Any]:
         return {"_scalecodec_network": PackedNetwork(), "_scalecodec_table": PreparedTable()}
 
-    def _scalecodec_is_compiled(self) -> bool:
-        """Whether it codes by the compiled loop as it stands now."""
-        return _is_compiled(self)
-
 
 def _misfit(codec: Any) -> str:
     """Why a codec's loop cannot be compiled; empty where it can."""
@@ -89,7 +85,10 @@ def on_float32(codec: Any) -> bool:
 
 
 def _is_compiled(codec: Any) -> bool:
-    return on_float32(codec) and not _misfit(codec)
+    compiled = on_float32(codec) and not _misfit(codec)
+    if codec._scalecodec_settings.scales_id and not compiled:
+        raise ValueError("scales='integer' needs the compiled loop: in float32, on the CPU, without autocast")
+    return compiled
 
 
 def arguments_of(codec: Any, params: Tensor) -> tuple[Any, ...]:

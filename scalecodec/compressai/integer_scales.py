@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 from compressai import latent_codecs
-from compressai.entropy_models import EntropyBottleneck, EntropyBottleneckVbr
+from compressai.entropy_models import EntropyBottleneck, EntropyBottleneckVbr, GaussianConditional
+from compressai.entropy_models.entropy_models import EntropyModel
+from compressai.models import CompressionModel
+from compressai.models.vbr import JointAutoregressiveHierarchicalPriorsVbr
 from torch import Tensor, nn
 
 from scalecodec.entropy_models.coding import PreparedTable
@@ -20,7 +23,7 @@ from scalecodec.entropy_models.draws import spread
 from scalecodec.entropy_models.remade import Remade
 from scalecodec.integer import IntegerNetwork, Numbers, assemble, fit, from_integers
 
-from .accelerated import Accelerated, change_class
+from .accelerated import Accelerated, change_class, method_of
 from .report import Part, Report
 from .settings import Settings
 
@@ -52,12 +55,12 @@ class IntegerSynthesis(Accelerated, nn.Module):
     def forward(self, z_hat: Tensor) -> Tensor:
         if self.training:
             return super().forward(z_hat)
-        weights = [parameter for parameter in self.parameters() if parameter.dim() == 4]
-        network = self._scalecodec_made.get(weights, lambda: assemble(self, self._scalecodec_numbers))
+        numbers = self._scalecodec_numbers
+        network = self._scalecodec_made.get(list(self.parameters()), lambda: assemble(self, numbers))
         if network.id != self._scalecodec_id:
             raise ValueError("the weights changed after accelerate(scales='integer'): call it again")
         # Symbols and medians are floats that every machine adds alike; the grid is theirs to 2^-fraction.
-        integers = (z_hat.detach().double() * 2.0**self._scalecodec_numbers.input_fraction).round()
+        integers = (z_hat.detach().double() * 2.0**numbers.input_fraction).round()
         params = network.run(integers.clamp(-(2**30), 2**30).int(), self._scalecodec_settings.threads)
         return from_integers(params).to(z_hat.dtype)
 
@@ -91,6 +94,12 @@ def fit_scales(model: nn.Module, calibration: Sequence[Tensor]) -> tuple[dict[st
         digest.update(numbers[name].input_fraction.to_bytes(4, "little", signed=True))
     if not numbers:
         raise ValueError(f"scales='integer' needs a network {_NAME} beside an entropy_bottleneck: this model has none")
+    for name, module in model.named_modules():
+        if isinstance(module, EntropyModel):  # update() makes tables from floats too: another machine's may differ
+            digest.update(name.encode() + PreparedTable().of(module).id)
+        if isinstance(module, GaussianConditional):
+            bound = torch.as_tensor(module.lower_bound_scale.bound).reshape(-1)
+            digest.update(torch.cat((module.scale_table, bound)).cpu().float().numpy().astype("<f4").tobytes())
     return numbers, digest.digest()[:8]
 
 
@@ -119,7 +128,13 @@ def to_floats(model: nn.Module, settings: Settings, report: Report) -> None:
 def _check(model: nn.Module) -> None:
     for name, module in model.named_modules():
         why = ""
-        if isinstance(module, latent_codecs.LatentCodec) and not isinstance(module, _CODECS_KNOWN):
+        if isinstance(module, CompressionModel) and not _codes_as_known(module):
+            why = "its compress and decompress are none that this knows"
+        elif isinstance(module, JointAutoregressiveHierarchicalPriorsVbr):
+            why = "what its gain adds to the context comes from a float network"
+        elif isinstance(module, (EntropyModel, nn.Conv2d)) and _dtype_of(module) is not torch.float32:
+            why = "it is not float32"
+        elif isinstance(module, latent_codecs.LatentCodec) and not isinstance(module, _CODECS_KNOWN):
             why = "its context comes from float networks"
         elif isinstance(module, latent_codecs.GaussianConditionalLatentCodec) and not isinstance(
             module.entropy_parameters, nn.Identity
@@ -129,6 +144,16 @@ def _check(model: nn.Module) -> None:
             why = "its step comes from a float network"
         if why:
             raise ValueError(f"scales='integer' does not suit {name or type(model).__name__}: {why}")
+
+
+def _codes_as_known(model: Any) -> bool:
+    """Whether it codes by the methods of a class of CompressAI's, ours among them."""
+    methods = (method_of(model, name) for name in ("compress", "decompress"))
+    return all(method.__module__.split(".")[0] in ("compressai", "scalecodec") for method in methods)
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    return next((parameter.dtype for parameter in module.parameters(recurse=False)), torch.float32)
 
 
 @torch.no_grad()
@@ -141,13 +166,14 @@ def _seen(model: nn.Module, pictures: Sequence[Tensor]) -> dict[str, list[Tensor
         )
         for name, network, _ in syntheses(model)
     ]
-    mode = model.training
+    training = [module for module in model.modules() if module.training]
     try:
         model.eval()
         for picture in pictures:
             model(picture)
     finally:
-        model.train(mode)
+        for module in training:
+            module.training = True
         for hook in hooks:
             hook.remove()
     return seen

@@ -174,7 +174,8 @@ class EntropyBottleneck(EntropyModel):
     def _integers(self, symbols: Tensor, step: float, fraction: int) -> Tensor:
         """Symbols times the step and beside the medians, each rounded to the grid; sums beyond 2^30 are clamped."""
         unit = 2.0**fraction
-        medians = (self._medians_like(symbols.dim()).double() * unit).round().long()
+        # Clamped as floats: what a cast makes of larger ones is the processor's affair.
+        medians = (self._medians_like(symbols.dim()).double() * unit).clamp(-(2.0**40), 2.0**40).round().long()
         values = symbols.to(medians.device).long() * round(step * unit) + medians
         return values.clamp(-(2**30), 2**30).int()
 

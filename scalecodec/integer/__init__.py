@@ -11,7 +11,6 @@ from .network import IntegerNetwork
 from .numbers import (
     MAX_EXPONENT,
     MAX_FRACTION,
-    MIN_FRACTION,
     OUTPUT_FRACTION,
     LayerNumbers,
     Numbers,
@@ -26,7 +25,6 @@ from .thresholds import from_integers, integer_indexes, scale_thresholds
 __all__ = [
     "MAX_EXPONENT",
     "MAX_FRACTION",
-    "MIN_FRACTION",
     "OUTPUT_FRACTION",
     "Exp",
     "IntegerNetwork",

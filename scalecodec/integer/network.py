@@ -48,14 +48,15 @@ class IntegerNetwork:
         return self._network.sum_bits
 
     def run(self, x: Tensor, threads: int = 1) -> Tensor:
-        """Int32 [B, I, H, W] to int32 [B, O, stride * H, stride * W], on the device of ``x``, and computed there where
-        float64 can carry every sum.
+        """Int32 [B, I, H, W] to int32 [B, O, stride * H, stride * W], on the device of ``x``: computed there on a CUDA
+        GPU, where float64 can carry every sum.
         """
         check_threads(threads)
         if x.dtype is not torch.int32 or x.dim() != 4 or x.shape[1] != self.layers[0].num_inputs:
             wanted = f"int32 [B, {self.layers[0].num_inputs}, H, W]"
             raise ValueError(f"x must be {wanted}, got {x.dtype} {tuple(x.shape)}")
-        if x.device.type != "cpu" and max(self.sum_bits) <= CARRIER_BITS:
+        carried = x.device.type == "cuda" and x.numel() > 0 and max(self.sum_bits) <= CARRIER_BITS
+        if carried:
             values = run_carried(self.input_limit, self.layers, x.detach())
         else:
             values = torch.from_numpy(self._network.run(x.detach().cpu().contiguous().numpy(), threads)).to(x.device)

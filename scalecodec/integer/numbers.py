@@ -4,7 +4,7 @@ A weight is ``W = round(w * 2^exponent)``, an exponent an output; so where a net
 (:func:`round_weights`) they are the integers', and need no second copy. An activation is an integer in units that its
 layer's range decides: a sum times ``multiplier * 2^-shift`` is one (Jacob et al. 2018, arXiv:1712.05877, section 2.2).
 All units are powers of two. So what machines measure of ranges, which may differ in their last bits, gives the same
-numbers on each, and no number comes from a library's logarithm.
+numbers on each (but at a power of two itself, and then ids differ), and no number comes from a library's logarithm.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from .structure import Stage, phases, stages
 
 OUTPUT_FRACTION = 16  # outputs are integers in units of 2^-16
 OUTPUT_LIMIT = 2**30
-MIN_FRACTION, MAX_FRACTION = -16, 24
+MAX_FRACTION = 24
 MAX_EXPONENT = 24  # below 2^-24 float16, which weight files keep, has nothing
 MAX_SHIFT = 62
 _MULTIPLIER_BITS = 14
+_BIAS_BITS = 45
 _SMALLEST = 2.0**-8  # of a range: what is never larger needs no finer unit
 _MARGIN = 1.5  # over the largest activation seen
 
@@ -116,7 +117,9 @@ def fit(
     limit = 2 ** (activation_bits - 1) - 1
     parts = stages(network)
     ranges = _ranges(network, parts, samples)
-    fractions = [max(MIN_FRACTION, _room(_MARGIN * max(size, _SMALLEST), limit)) for size in ranges]
+    fractions = [_room(_MARGIN * max(size, _SMALLEST), limit) for size in ranges]
+    if fractions[0] < 0:
+        raise ValueError(f"inputs of up to {ranges[0]:g} are too large: symbols would share integers")
     tail = parts[-1].tail
     if tail is None:
         fractions[-1] = OUTPUT_FRACTION
@@ -142,8 +145,9 @@ def _ranges(network: nn.Module, parts: Sequence[Stage], samples: Sequence[Tensor
     ]
     hooks.append(parts[-1].conv.register_forward_hook(lambda _, __, given: look(len(parts), given)))
     try:
+        weight = parts[0].conv.weight
         for sample in samples:
-            network(sample.float())
+            network(sample.to(weight.device, weight.dtype))
     finally:
         for hook in hooks:
             hook.remove()
@@ -160,11 +164,11 @@ def _table(tail: nn.Module, fraction: int) -> Tensor:
 
 def _layer(stage: Stage, exponent: Tensor, fraction_in: int, fraction_out: int) -> LayerNumbers:
     """From integers of ``2^-fraction_in`` to such of ``2^-fraction_out``."""
-    conv = stage.conv
+    # Where weights are small beside a bias, coarser weights: the bias must fit.
+    room = [_room(size, 1 << _BIAS_BITS) - fraction_in for size in _bias_of(stage).abs().tolist()]
+    exponent = torch.where(_bias_of(stage) != 0, exponent.int().minimum(torch.tensor(room)), exponent.int())
+    exponent = exponent.clamp(min=-MAX_EXPONENT).to(torch.int8)
     fractions = exponent.int() + fraction_in  # of sums
-    bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().cpu()
-    if not bool(bias.isfinite().all()):
-        raise ValueError("a bias is not finite")
     shift = fractions - fraction_out + _MULTIPLIER_BITS
     if bool((shift < 0).any()):
         raise ValueError("a layer's outputs are too fine for its inputs")
@@ -174,11 +178,23 @@ def _layer(stage: Stage, exponent: Tensor, fraction_in: int, fraction_out: int) 
     negative = torch.where(shift > MAX_SHIFT, 0, torch.full_like(shift, round(stage.slope * (1 << _MULTIPLIER_BITS))))
     return LayerNumbers(
         exponent,
-        torch.ldexp(bias.double(), fractions).round().long(),
+        _bias_integers(stage, fractions),
         multiplier,
         negative,
         shift.clamp(max=MAX_SHIFT),
     )
+
+
+def _bias_of(stage: Stage) -> Tensor:
+    conv = stage.conv
+    bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().cpu()
+    if not bool(bias.isfinite().all()):
+        raise ValueError("a bias is not finite")
+    return bias.double()
+
+
+def _bias_integers(stage: Stage, fractions: Tensor) -> Tensor:
+    return torch.ldexp(_bias_of(stage), fractions).clamp(-(2.0**62), 2.0**62).round().long()
 
 
 def assemble(network: nn.Module, numbers: Numbers) -> IntegerNetwork:
@@ -187,15 +203,30 @@ def assemble(network: nn.Module, numbers: Numbers) -> IntegerNetwork:
     Raises
     ------
     ValueError
-        Numbers and network do not fit, or a sum could overflow.
+        Numbers and network do not fit, as where a bias changed since; or a sum could overflow.
     """
     parts = stages(network)
+    if not 0 <= numbers.input_fraction <= MAX_FRACTION:
+        raise ValueError(f"inputs must be in units of 2^-{MAX_FRACTION} to 1, got 2^-({numbers.input_fraction})")
+    if wrong := [limit for limit in numbers.limits if not 1 <= limit < 2**15]:
+        raise ValueError(f"limits must lie in [1, {2**15 - 1}], got {wrong[0]}")
     if len(parts) != len(numbers.layers) or len(parts) != len(numbers.limits):
         raise ValueError(f"numbers of {len(numbers.layers)} layers for a network of {len(parts)}")
     last = OUTPUT_LIMIT if numbers.table is None else 2**15 - 1
     limits = [(-limit, limit) for limit in (*numbers.limits[1:], last)]
-    layers = [_assembled(*each) for each in zip(parts, numbers.layers, limits, strict=True)]
+    fraction, layers = numbers.input_fraction, []
+    for stage, mine, limit in zip(parts, numbers.layers, limits, strict=True):
+        layers.append(_assembled(stage, mine, limit))
+        fraction = _check_bias(stage, mine, fraction)
     return IntegerNetwork(numbers.limits[0], layers, numbers.table)
+
+
+def _check_bias(stage: Stage, numbers: LayerNumbers, fraction: int) -> int:
+    """The fraction of what the layer gives; ValueError where its biases are not the network's."""
+    fractions = numbers.exponent.cpu().int() + fraction
+    if not torch.equal(_bias_integers(stage, fractions), numbers.bias.cpu()):
+        raise ValueError("the biases are not those that the integer form was made of")
+    return int((fractions + _MULTIPLIER_BITS - numbers.shift.cpu()).min())
 
 
 def _assembled(stage: Stage, numbers: LayerNumbers, limits: tuple[int, int]) -> Layer:

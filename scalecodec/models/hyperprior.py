@@ -235,9 +235,12 @@ class HyperpriorModel(RateModel):
         size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
         known = self._known([z_string], size, gain_index, stream, BitstreamError)
         if checksum is not None and checksum != checksum_of(known[0]):
+            why = "no integer form, and floats differ from machine to machine"
+            if self.integers is not None:
+                why = "an integer form, and what encoded it had not"
             raise BitstreamError(
                 "this machine computes other scales from the hyper-latent than the one that encoded it: the model has "
-                "no integer form, and floats differ from machine to machine"
+                + why
             )
         return self._decode_known([y_string], known, gain_index, stream)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scalecodec.entropy_models.remade import Remade
-from scalecodec.integer import MAX_FRACTION, MIN_FRACTION, IntegerNetwork, LayerNumbers, Numbers, assemble, stages
+from scalecodec.integer import IntegerNetwork, LayerNumbers, Numbers, assemble, stages
 
 _NAMES = LayerNumbers._fields
 
@@ -56,10 +56,8 @@ class IntegerForm(nn.Module):
 
     def of(self, network: nn.Module) -> IntegerNetwork:
         """The network in integers, made again only when weights or numbers change; errors as of ``assemble``."""
-        if not MIN_FRACTION <= self.fraction <= MAX_FRACTION:
-            raise ValueError(f"inputs must be in units of 2^{-MAX_FRACTION} to 2^{-MIN_FRACTION}, got {-self.fraction}")
-        weights = [parameter for parameter in network.parameters() if parameter.dim() == 4]
-        return self._made.get([*weights, *self.buffers()], lambda: assemble(network, self._numbers()))
+        sources = [*network.parameters(), *self.buffers()]
+        return self._made.get(sources, lambda: assemble(network, self._numbers()))
 
     def _numbers(self) -> Numbers:
         limits = tuple(self.get_buffer("limits").tolist())

@@ -117,8 +117,7 @@ class RateModel(CompressionModel):
             _check_finite(steps, "steps of the hyper-latent")
             self._exponents().copy_(nearest_exponents(steps))
         updated = super().update(scale_table, force=force, update_quantiles=update_quantiles)
-        if self.QuantABCD is not None and len(self.gaussian_conditional.scale_table) > MAX_SCALES:
-            raise ValueError(f"a model with reconstruction offsets takes at most {MAX_SCALES} scales")
+        self._check_scales()
         if self.QuantABCD is not None and (force or not self.offset_table.numel()):
             table = self.QuantABCD.table(gains.to(self.offset_table.device), self.gaussian_conditional.scale_table)
             _check_finite(table, "reconstruction offsets")
@@ -131,6 +130,7 @@ class RateModel(CompressionModel):
         """Give ``h_s`` its integer form, for the hyper-latents that the coding tables expect; its weights go to the
         form's grid. Run it after :meth:`update`.
         """
+        self._check_scales("integers")
         round_weights(self.h_s, WEIGHT_BITS)
         numbers = fit(self.h_s, list(self.entropy_bottleneck.samples()), weight_bits=WEIGHT_BITS)
         self.integers = IntegerForm(self.h_s)
@@ -142,8 +142,22 @@ class RateModel(CompressionModel):
             return super().table_id()
         return hashlib.sha256(super().table_id() + self.integers.id_of(self.h_s)).digest()[:ID_BYTES]
 
-    def check_offset_table(self) -> None:
-        """ValueError unless there is an offset for each gain and scale, as a file that means harm may have it."""
+    def _check_scales(self, *more: str) -> None:
+        """ValueError where indexes of 8 bits cannot name all scales, and a part, or one of ``more``, needs that."""
+        needing = {"reconstruction offsets": self.QuantABCD, "integers": self.integers}
+        names = [*(name for name, part in needing.items() if part is not None), *more]
+        if names and self.gaussian_conditional.scale_table.numel() > MAX_SCALES:
+            raise ValueError(f"a model with {names[0]} takes at most {MAX_SCALES} scales")
+
+    def check_parts(self) -> None:
+        """ValueError unless offsets, scales and integers fit the rest, as in a file that means harm they may not."""
+        self._check_scales()
+        self._check_offset_table()
+        if self.integers is not None:
+            self.integers.of(self.h_s)  # proves that nothing overflows
+
+    def _check_offset_table(self) -> None:
+        """There is an offset for each gain and scale."""
         if self.QuantABCD is None:
             return
         num_scales = self.gaussian_conditional.scale_table.numel()

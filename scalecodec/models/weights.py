@@ -174,9 +174,7 @@ def _check_values(model: CompressionModel) -> None:
         if isinstance(module, EntropyModel) and module.table.num_tables != wanted:
             raise ValueError(f"{module.table.num_tables} coding tables, wanted {wanted}")
         if isinstance(module, RateModel):
-            module.check_offset_table()
-            if module.integers is not None:
-                module.integers.of(module.h_s)  # proves that nothing overflows
+            module.check_parts()
         if isinstance(module, SteppedBottleneck) and not bool(
             ((module.exponents >= EXPONENTS[0]) & (module.exponents <= EXPONENTS[-1])).all()
         ):

@@ -81,7 +81,14 @@ def test_other_strings_are_refused_by_what_they_need(model):
         next(layer for layer in stock.h_s.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)).weight.mul_(
             1.1
         )
-    accelerate(stock, stream="lanes", scales="integer")
+    tables = copy.deepcopy(stock)
+    with torch.no_grad():
+        tables.gaussian_conditional._quantized_cdf[0, 2] -= 1
+    ids = set()
+    for twin in (stock, tables):
+        accelerate(twin, stream="lanes", scales="integer")
+        ids.add(twin.entropy_bottleneck._scalecodec_settings.scales_id)
+    assert len(ids) == 2, "another machine's tables have the same id"
     with pytest.raises(BitstreamError, match=r"needs integer scales \w{16}, this model's are \w{16}"):
         decoded_by(stock, coded_by(model))
 
@@ -108,10 +115,23 @@ def test_training_goes_on_in_floats(model):
 
 
 def test_pictures_may_set_the_ranges(model):
-    twin = copy.deepcopy(model)
-    accelerate(model, stream="lanes", scales="integer", calibration=[X])
-    accelerate(twin, stream="lanes", scales="integer", calibration=[X])
+    twin, other = copy.deepcopy(model), copy.deepcopy(model)
+    model.h_s.train()
+    for one, pictures in ((model, [X]), (twin, [X]), (other, [X * 1e-3])):
+        accelerate(one, stream="lanes", scales="integer", calibration=pictures)
+    assert (model.training, model.h_s.training) == (False, True)
+    model.eval()
     assert same(decoded_by(twin, coded_by(model)), decoded_by(model, coded_by(model)))
+    numbers = [one.h_s._scalecodec_numbers for one in (model, other)]
+    assert numbers[0].input_fraction != numbers[1].input_fraction or not same(numbers[0][2], numbers[1][2])
+
+
+def test_a_loop_that_is_not_compiled_is_refused_when_it_codes(compressai):
+    model = compressai.models.JointAutoregressiveHierarchicalPriors(8, 12).eval()
+    model.update()
+    accelerate(model, stream="lanes", scales="integer")
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(ValueError, match="without autocast"):
+        coded_by(model)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +139,7 @@ def test_pictures_may_set_the_ranges(model):
     [
         ("FactorizedPrior", {"N": 8, "M": 12}, "this model has none"),
         ("Cheng2020AnchorCheckerboard", {"N": 12}, "its context comes from float networks"),
+        ("JointAutoregressiveHierarchicalPriorsVbr", {"N": 8, "M": 12}, "what its gain adds to the context"),
         ("MeanScaleHyperpriorVbr", {"N": 8, "M": 12, "vr_entbttlnck": True}, "its step comes from a float network"),
     ],
 )
@@ -129,6 +150,19 @@ def test_models_that_choose_by_other_networks_are_refused(compressai, name, argu
     with pytest.raises(ValueError, match=words):
         accelerate(model, stream="lanes", scales="integer")
     assert contents(model) == before
+
+
+def test_methods_of_ones_own_are_refused(compressai):
+    class Own(compressai.models.ScaleHyperprior):
+        def compress(self, x):
+            return super().compress(x * 0.5)
+
+    model = Own(8, 12).eval()
+    model.update()
+    with pytest.raises(ValueError, match="its compress and decompress are none that this knows"):
+        accelerate(model, stream="lanes", scales="integer")
+    with pytest.raises(ValueError, match="it is not float32"):
+        accelerate(compressai.models.ScaleHyperprior(8, 12).double(), stream="lanes", scales="integer")
 
 
 def test_arguments_are_checked(compressai):

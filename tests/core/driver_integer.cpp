@@ -27,8 +27,9 @@ struct Layer {
         stride(1 + random.below(3)),
         rows(1 + random.below(4)),
         columns(1 + random.below(4)),
-        start_y(-static_cast<std::ptrdiff_t>(random.below(rows))),
-        start_x(-static_cast<std::ptrdiff_t>(random.below(columns))),
+        start_y(static_cast<std::ptrdiff_t>(random.below(rows + 3)) - static_cast<std::ptrdiff_t>(rows)),
+        start_x(static_cast<std::ptrdiff_t>(random.below(columns + 3)) -
+                static_cast<std::ptrdiff_t>(columns)),
         low(last ? -(1 << 30) : -32767),
         high(last ? 1 << 30 : 32767),
         weights(stride * stride),

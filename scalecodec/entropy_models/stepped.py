@@ -19,7 +19,7 @@ from .draws import spread
 
 MAX_TABLE_ENTRIES = 1 << 24  # of all tables, padded to the longest
 _PARTS = 8  # steps an octave: the nearest is within 4.5 % of any
-EXPONENTS = range(-_PARTS, 5 * _PARTS + 1)  # from 1/2 to 32
+EXPONENTS = range(-_PARTS, 8 * _PARTS + 1)  # from 1/2 to 256
 
 
 def nearest_exponents(steps: Tensor) -> Tensor:

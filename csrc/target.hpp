@@ -18,4 +18,5 @@
 
 #define SCALECODEC_AVX2 "avx2,bmi,bmi2,popcnt"
 #define SCALECODEC_AVX2_FMA "avx2,fma,bmi,bmi2,popcnt"
-#define SCALECODEC_AVX512 "avx2,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2,avx512vnni,bmi,bmi2,popcnt"
+#define SCALECODEC_AVX512 \
+  "avx2,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2,avx512vnni,bmi,bmi2,popcnt"

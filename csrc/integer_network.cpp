@@ -22,10 +22,16 @@ struct IntegerNetwork::Plane {
         // One beyond the end: a pair may reach there, with weight 0.
         values((rows + layer.top + layer.bottom) * row_stride + 1) {}
 
-  const std::int16_t* at(std::ptrdiff_t y, std::ptrdiff_t x) const {
+  const std::int16_t* at(std::ptrdiff_t y, std::ptrdiff_t x) const { return values.data() + place(y, x); }
+  std::int16_t* at(std::size_t y, std::size_t x) {
+    return values.data() + place(static_cast<std::ptrdiff_t>(y), static_cast<std::ptrdiff_t>(x));
+  }
+
+ private:
+  std::size_t place(std::ptrdiff_t y, std::ptrdiff_t x) const {
     const auto row = static_cast<std::size_t>(y + static_cast<std::ptrdiff_t>(top));
     const auto column = static_cast<std::size_t>(x + static_cast<std::ptrdiff_t>(left));
-    return values.data() + row * row_stride + column * channels;
+    return row * row_stride + column * channels;
   }
 };
 
@@ -47,7 +53,7 @@ std::vector<int> IntegerNetwork::sum_bits() const {
 
 /// One row of one phase, into the next layer's plane, or where there is none into the output.
 void IntegerNetwork::run_row(const Layer& layer, const Plane& from, std::size_t task,
-                             const IntegerKernels& kernels, const Plane* to, std::int32_t* output) const {
+                             const IntegerKernels& kernels, Plane* to, std::int32_t* output) const {
   const std::size_t place = task % layer.phases.size(), y = task / layer.phases.size();
   const Phase& phase = layer.phases[place];
   const std::size_t out_y = y * layer.stride + place / layer.stride, shift_x = place % layer.stride;
@@ -71,8 +77,7 @@ void IntegerNetwork::run_row(const Layer& layer, const Plane& from, std::size_t 
         const std::int32_t* value = values + position * tile_blocks * kIntegerLanes;
         const std::size_t out_x = (x + position) * layer.stride + shift_x;
         if (to) {
-          auto* at = const_cast<std::int16_t*>(
-              to->at(static_cast<std::ptrdiff_t>(out_y), static_cast<std::ptrdiff_t>(out_x)));
+          std::int16_t* at = to->at(out_y, out_x);
           for (std::size_t i = 0; i < count; ++i) at[first + i] = static_cast<std::int16_t>(value[i]);
         } else {
           for (std::size_t i = 0; i < count; ++i)
@@ -88,8 +93,7 @@ void IntegerNetwork::run(const std::int32_t* input, std::size_t height, std::siz
   Plane plane(layers_.front(), height, width);
   for (std::size_t y = 0; y < height; ++y)
     for (std::size_t x = 0; x < width; ++x) {
-      auto* at =
-          const_cast<std::int16_t*>(plane.at(static_cast<std::ptrdiff_t>(y), static_cast<std::ptrdiff_t>(x)));
+      std::int16_t* at = plane.at(y, x);
       for (std::size_t channel = 0; channel < plane.channels; ++channel)
         at[channel] = static_cast<std::int16_t>(
             std::clamp(input[(channel * height + y) * width + x], -input_limit_, input_limit_));

@@ -76,7 +76,7 @@ class IntegerNetwork {
   static std::string prove(const PhaseView& from, std::size_t num_outputs, std::int64_t input_limit,
                            const std::vector<std::int64_t>& pair_sums, Phase& phase, int& sum_bits);
   void run_row(const Layer& layer, const Plane& from, std::size_t task, const IntegerKernels& kernels,
-               const Plane* to, std::int32_t* output) const;
+               Plane* to, std::int32_t* output) const;
 
   std::int32_t input_limit_;
   std::vector<Layer> layers_;

@@ -14,6 +14,11 @@
 
 namespace scalecodec {
 
+/// ValueError unless `good`.
+inline void require(bool good, const char* what) {
+  if (!good) throw pybind11::value_error(what);
+}
+
 /// Raise what a failure calls for: BitstreamError, TableError, MemoryError, or ValueError.
 void check(const Result& result);
 

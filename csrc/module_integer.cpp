@@ -26,10 +26,6 @@ using PhaseArrays = std::tuple<Array<std::int16_t>, std::pair<py::ssize_t, py::s
 using LayerArrays = std::tuple<std::size_t, std::size_t, std::size_t, std::pair<std::int32_t, std::int32_t>,
                                std::vector<PhaseArrays>>;
 
-void require(bool condition, const char* what) {
-  if (!condition) throw py::value_error(what);
-}
-
 PhaseView view_of(const PhaseArrays& arrays, std::size_t num_inputs, std::size_t num_outputs) {
   const auto& [weights, start, bias, multiplier, negative, shift] = arrays;
   const auto outputs = static_cast<py::ssize_t>(num_outputs);

@@ -1,13 +1,11 @@
 /// Orders of sums, as Python gives them.
 #include "module_sums.hpp"
 
+#include "module.hpp"
+
 namespace py = pybind11;
 
 namespace scalecodec {
-
-void require(bool good, const char* what) {
-  if (!good) throw py::value_error(what);
-}
 
 namespace {
 

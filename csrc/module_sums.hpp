@@ -13,9 +13,6 @@
 
 namespace scalecodec {
 
-/// ValueError unless `good`.
-void require(bool good, const char* what);
-
 using Int32Array = pybind11::array_t<std::int32_t, pybind11::array::c_style>;
 /// Outputs, inputs, and steps [num_steps, 4]: kind, slot, value, whether products are fused.
 using SumArrays = std::tuple<Int32Array, Int32Array, Int32Array>;

@@ -170,7 +170,7 @@ def decode_all(
     header = container.header
     _check_layers(layers, header)
     region = (0, 0, header.width, header.height) if roi is None else _checked_region(roi, header)
-    check_tile(header)
+    _check_tile(header)
     coder = coder_for(header, model)
     grid = _grid(header, coder.model)
     lost = list(container.damaged)
@@ -285,7 +285,7 @@ def _checked_region(roi: Sequence[int], header: Header) -> tuple[int, int, int, 
     return region
 
 
-def check_tile(header: Header) -> None:
+def _check_tile(header: Header) -> None:
     """No limit of the container's bounds what a tile's activations take: hundreds of times its samples."""
     tile = 1 << header.tile_log2
     pixels = min(tile, header.width) * min(tile, header.height)

@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import backends
-from .codec import check_tile, decode_all
+from .codec import decode_all
 from .coders import ModelLike, coder_for
 from .container import unpack
-from .errors import BitstreamError, ScalecodecError
+from .errors import ScalecodecError
 from .models import CompressionModel
-from .tiles import Grid
-from .transform import latent_shape
 
 Around = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -118,46 +116,38 @@ def verify(blob: Any, model: ModelLike | None = None) -> list[Verdict]:
     BitstreamError
         The file is damaged, or needs another model.
     """
-    header = unpack(blob).header
-    check_tile(header)
-    plain = coder_for(header, model).model
-    latents, samples = _latents(blob, plain), decode_all(blob, model=plain).picture.samples
+    plain = coder_for(unpack(blob).header, model).model
+    wanted = _decoded(blob, copy.deepcopy(plain))
     verdicts = []
     for arithmetic in arithmetics():
         twin = arithmetic.prepare(copy.deepcopy(plain))
         try:
             with arithmetic.around():
-                found = _latents(blob, twin), decode_all(blob, model=twin).picture.samples
+                found = _decoded(blob, twin)
         except ScalecodecError as error:
             verdicts.append(Verdict(arithmetic.name, str(error)))
             continue
-        verdicts.append(_compared(arithmetic.name, latents, samples, *found))
+        verdicts.append(_compared(arithmetic.name, wanted, found))
     return verdicts
 
 
-@torch.no_grad()
-def _latents(blob: Any, model: CompressionModel) -> list[Tensor]:
-    """Of every tile."""
-    content = unpack(blob)
-    header = content.header
-    grid = Grid(header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2)
-    found = []
-    for chunk, place in zip(content.layers[0], np.ndindex(header.tiles_y, header.tiles_x), strict=True):
-        if chunk is None:
-            raise BitstreamError("a tile is missing")
-        found.append(model.decode_tile(chunk, latent_shape(model, grid, *place), header.gain_index, header.stream))
-    return found
+def _decoded(blob: Any, model: CompressionModel) -> tuple[list[Tensor], NDArray[Any]]:
+    """Latents of every tile, as the decoder comes by them, and the samples. The model is not to be used again."""
+    latents, decode_tile = [], model.decode_tile
+
+    def recorded(*arguments: Any) -> Tensor:
+        latents.append(decode_tile(*arguments))
+        return latents[-1]
+
+    model.decode_tile = recorded  # type: ignore[assignment, method-assign]
+    return latents, decode_all(blob, model=model).picture.samples
 
 
 def _compared(
-    name: str,
-    latents: list[Tensor],
-    samples: NDArray[Any],
-    other_latents: list[Tensor],
-    other_samples: NDArray[Any],
+    name: str, wanted: tuple[list[Tensor], NDArray[Any]], found: tuple[list[Tensor], NDArray[Any]]
 ) -> Verdict:
-    differ = sum(int((_bits(one) != _bits(other)).sum()) for one, other in zip(latents, other_latents, strict=True))
-    apart = np.abs(samples.astype(np.int64) - other_samples.astype(np.int64))
+    differ = sum(int((_bits(one) != _bits(other)).sum()) for one, other in zip(wanted[0], found[0], strict=True))
+    apart = np.abs(wanted[1].astype(np.int64) - found[1].astype(np.int64))
     return Verdict(name, "", differ, float((apart > 0).mean()), int(apart.max()))
 
 

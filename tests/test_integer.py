@@ -27,7 +27,7 @@ from scalecodec.integer import (
     round_weights,
     scale_thresholds,
 )
-from scalecodec.integer.carried import CARRIER_BITS, run_carried
+from scalecodec.integer.carried import CARRIER_BITS, CarriedNetwork
 from scalecodec.quantize import build_indexes
 
 from .integer_kit import NETWORKS, network, random_layers
@@ -53,8 +53,8 @@ def test_every_kernel_set_gives_the_definitions_integers(seed, sizes, batch, hei
         with backends.use(name):
             assert np.array_equal(net.run(torch.from_numpy(x), threads).numpy(), wanted), (name, threads)
     assert max(net.sum_bits) <= CARRIER_BITS
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    carried = run_carried(limit, layers, torch.from_numpy(x).to(device))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    carried = CarriedNetwork(limit, layers, device).run(torch.from_numpy(x).to(device))
     assert np.array_equal(carried.cpu().numpy(), wanted)
 
 

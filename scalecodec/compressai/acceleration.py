@@ -70,36 +70,19 @@ def accelerate(
     if scales == "integer" and stream != "lanes":
         raise ValueError("scales='integer' makes strings that CompressAI cannot read: it needs stream='lanes'")
     compressai = host.load()
+    from .integer_scales import fit_scales, to_floats, to_integers
+
     report = Report()
     try:
-        numbers: dict[str, Any] = {}
-        _floats_again(model, settings, report)
-        if scales == "integer":
-            from .integer_scales import fit_scales
-
-            numbers, scales_id = fit_scales(model, calibration)
-            settings = replace(settings, scales_id=scales_id)
+        to_floats(model, settings, report)
+        forms, scales_id = fit_scales(model, calibration) if scales == "integer" else ({}, b"")
+        settings = replace(settings, scales_id=scales_id)
         _accelerate(model, compressai, settings, networks, report)
-        if scales == "integer":
-            _make_integers(model, numbers, settings, report)
+        to_integers(model, forms, settings, report)
     except BaseException:
         report.undo()
         raise
     return report
-
-
-def _floats_again(model: nn.Module, settings: Settings, report: Report) -> None:
-    from .integer_scales import to_floats
-
-    to_floats(model, settings, report)
-
-
-def _make_integers(model: nn.Module, numbers: dict[str, Any], settings: Settings, report: Report) -> None:
-    from .integer_scales import to_integers
-
-    to_integers(model, numbers, settings, report)
-    if report.kept:
-        raise ValueError(f"scales='integer' needs every part of the model on our coder: {report.kept[0]}")
 
 
 def _accelerate(model: nn.Module, compressai: ModuleType, settings: Settings, networks: str, report: Report) -> None:

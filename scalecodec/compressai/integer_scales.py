@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from compressai import latent_codecs
@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from scalecodec.entropy_models.coding import PreparedTable
 from scalecodec.entropy_models.draws import spread
 from scalecodec.entropy_models.remade import Remade
-from scalecodec.integer import IntegerNetwork, Numbers, assemble, fit, from_integers
+from scalecodec.integer import WEIGHT_BITS, IntegerNetwork, Numbers, as_integers, assemble, fit, from_integers
 
 from .accelerated import Accelerated, change_class, method_of
+from .lane_strings import ID_BYTES
 from .report import Part, Report
 from .settings import Settings
 
-WEIGHT_BITS = 12
 _NAME = "h_s"
 _CODECS_KNOWN = (
     latent_codecs.HyperpriorLatentCodec,
@@ -38,14 +38,20 @@ _CODECS_KNOWN = (
 )
 
 
+class Form(NamedTuple):
+    """What a hyper-synthesis needs besides its weights, and the id of the network that they make."""
+
+    numbers: Numbers
+    id: bytes
+
+
 class IntegerSynthesis(Accelerated, nn.Module):
     """A hyper-synthesis in integers while it is not being trained; float32 in and out."""
 
     _scalecodec_methods = ("forward",)
     _scalecodec_text = f"in integers, weights of {WEIGHT_BITS} bits"
     _scalecodec_wraps = True
-    _scalecodec_numbers: Numbers
-    _scalecodec_id: bytes
+    _scalecodec_form: Form
     _scalecodec_made: Remade[IntegerNetwork]
 
     @staticmethod
@@ -55,13 +61,13 @@ class IntegerSynthesis(Accelerated, nn.Module):
     def forward(self, z_hat: Tensor) -> Tensor:
         if self.training:
             return super().forward(z_hat)
-        numbers = self._scalecodec_numbers
+        numbers, form_id = self._scalecodec_form
         network = self._scalecodec_made.get(list(self.parameters()), lambda: assemble(self, numbers))
-        if network.id != self._scalecodec_id:
+        if network.id != form_id:
             raise ValueError("the weights changed after accelerate(scales='integer'): call it again")
         # Symbols and medians are floats that every machine adds alike; the grid is theirs to 2^-fraction.
-        integers = (z_hat.detach().double() * 2.0**numbers.input_fraction).round()
-        params = network.run(integers.clamp(-(2**30), 2**30).int(), self._scalecodec_settings.threads)
+        integers = as_integers(z_hat.detach(), numbers.input_fraction)
+        params = network.run(integers, self._scalecodec_settings.threads)
         return from_integers(params).to(z_hat.dtype)
 
 
@@ -73,8 +79,8 @@ def syntheses(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
             yield f"{name}.{_NAME}".lstrip("."), getattr(module, _NAME), prior
 
 
-def fit_scales(model: nn.Module, calibration: Sequence[Tensor]) -> tuple[dict[str, Numbers], bytes]:
-    """The numbers of each hyper-synthesis by its name, and the id of all.
+def fit_scales(model: nn.Module, calibration: Sequence[Tensor]) -> tuple[dict[str, Form], bytes]:
+    """The form of each hyper-synthesis by its name, and the id of all that decides symbols.
 
     Raises
     ------
@@ -83,16 +89,17 @@ def fit_scales(model: nn.Module, calibration: Sequence[Tensor]) -> tuple[dict[st
     """
     _check(model)
     seen = _seen(model, calibration) if calibration else {}
-    numbers, digest = {}, hashlib.sha256()
+    forms: dict[str, Form] = {}
+    digest = hashlib.sha256()
     for name, network, prior in syntheses(model):
         try:
             samples = seen.get(name) or list(spread(PreparedTable().of(prior), 0, _medians(prior)))
-            numbers[name] = fit(network, samples, weight_bits=WEIGHT_BITS)
+            numbers = fit(network, samples)
         except TypeError as error:
             raise ValueError(f"scales='integer' does not suit {name}: {error}") from error
-        digest.update(name.encode() + assemble(network, numbers[name]).id)
-        digest.update(numbers[name].input_fraction.to_bytes(4, "little", signed=True))
-    if not numbers:
+        forms[name] = Form(numbers, assemble(network, numbers).id)
+        digest.update(name.encode() + forms[name].id + numbers.input_fraction.to_bytes(4, "little", signed=True))
+    if not forms:
         raise ValueError(f"scales='integer' needs a network {_NAME} beside an entropy_bottleneck: this model has none")
     for name, module in model.named_modules():
         if isinstance(module, EntropyModel):  # update() makes tables from floats too: another machine's may differ
@@ -100,22 +107,21 @@ def fit_scales(model: nn.Module, calibration: Sequence[Tensor]) -> tuple[dict[st
         if isinstance(module, GaussianConditional):
             bound = torch.as_tensor(module.lower_bound_scale.bound).reshape(-1)
             digest.update(torch.cat((module.scale_table, bound)).cpu().float().numpy().astype("<f4").tobytes())
-    return numbers, digest.digest()[:8]
+    return forms, digest.digest()[:ID_BYTES]
 
 
 def _medians(prior: Any) -> Tensor:
     return prior.quantiles[:, 0, 1].detach()
 
 
-def to_integers(model: nn.Module, numbers: dict[str, Numbers], settings: Settings, report: Report) -> None:
-    """Let each hyper-synthesis compute by its numbers."""
-    for name, network, _ in list(syntheses(model)):
-        attributes = {
-            "_scalecodec_numbers": numbers[name],
-            "_scalecodec_id": assemble(network, numbers[name]).id,
-        }
+def to_integers(model: nn.Module, forms: dict[str, Form], settings: Settings, report: Report) -> None:
+    """Let each hyper-synthesis compute by its form; ValueError where forms meet a part that was left as it was."""
+    if forms and report.kept:
+        raise ValueError(f"scales='integer' needs every part of the model on our coder: {report.kept[0]}")
+    for name, form in forms.items():
+        network = model.get_submodule(name)
         report.replaced.append(Part(name, type(network).__name__, IntegerSynthesis._scalecodec_text))
-        report._undo.append(change_class(network, IntegerSynthesis, settings, **attributes))
+        report._undo.append(change_class(network, IntegerSynthesis, settings, _scalecodec_form=form))
 
 
 def to_floats(model: nn.Module, settings: Settings, report: Report) -> None:

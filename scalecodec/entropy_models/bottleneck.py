@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from scalecodec.cdf import PRECISION, CdfTable
 from scalecodec.errors import TableError
+from scalecodec.integer import as_integers
 from scalecodec.streams import RANS64, Stream
 
 from .base import EntropyModel
@@ -173,10 +174,8 @@ class EntropyBottleneck(EntropyModel):
 
     def _integers(self, symbols: Tensor, step: float, fraction: int) -> Tensor:
         """Symbols times the step and beside the medians, each rounded to the grid; sums beyond 2^30 are clamped."""
-        unit = 2.0**fraction
-        # Clamped as floats: what a cast makes of larger ones is the processor's affair.
-        medians = (self._medians_like(symbols.dim()).double() * unit).clamp(-(2.0**40), 2.0**40).round().long()
-        values = symbols.to(medians.device).long() * round(step * unit) + medians
+        medians = as_integers(self._medians_like(symbols.dim()), fraction).long()
+        values = symbols.to(medians.device).long() * round(step * 2.0**fraction) + medians
         return values.clamp(-(2**30), 2**30).int()
 
     def compress(self, x: Tensor, *, stream: Stream = RANS64) -> list[bytes]:  # type: ignore[override]

@@ -9,9 +9,7 @@ arXiv:2312.11209).
 
 from .network import IntegerNetwork
 from .numbers import (
-    MAX_EXPONENT,
-    MAX_FRACTION,
-    OUTPUT_FRACTION,
+    WEIGHT_BITS,
     LayerNumbers,
     Numbers,
     assemble,
@@ -20,16 +18,16 @@ from .numbers import (
     round_weights,
 )
 from .structure import Exp, stages
-from .thresholds import from_integers, integer_indexes, scale_thresholds
+from .thresholds import integer_indexes, scale_thresholds
+from .units import as_integers, from_integers
 
 __all__ = [
-    "MAX_EXPONENT",
-    "MAX_FRACTION",
-    "OUTPUT_FRACTION",
+    "WEIGHT_BITS",
     "Exp",
     "IntegerNetwork",
     "LayerNumbers",
     "Numbers",
+    "as_integers",
     "assemble",
     "exponents",
     "fit",

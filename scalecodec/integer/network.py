@@ -16,7 +16,7 @@ from scalecodec import _core
 from scalecodec.batches import check_threads
 from scalecodec.kernels.integer_conv_ref import Layer
 
-from .carried import CARRIER_BITS, run_carried
+from .carried import CARRIER_BITS, CarriedNetwork
 
 
 class IntegerNetwork:
@@ -37,6 +37,7 @@ class IntegerNetwork:
     def __init__(self, input_limit: int, layers: Sequence[Layer], table: Tensor | None = None) -> None:
         self.input_limit, self.layers, self.table = input_limit, tuple(layers), table
         self._network = _core.IntegerNetwork(input_limit, self.layers)
+        self._carried: dict[torch.device, CarriedNetwork] = {}
         low, high = self.layers[-1].limits
         if table is not None and (low < -(2**15) or high >= 2**15 or table.shape != (2**16,)):
             raise ValueError(f"a table has a number for each int16, and the last layer gives such: {low} to {high}")
@@ -57,7 +58,9 @@ class IntegerNetwork:
             raise ValueError(f"x must be {wanted}, got {x.dtype} {tuple(x.shape)}")
         carried = x.device.type == "cuda" and x.numel() > 0 and max(self.sum_bits) <= CARRIER_BITS
         if carried:
-            values = run_carried(self.input_limit, self.layers, x.detach())
+            if x.device not in self._carried:
+                self._carried[x.device] = CarriedNetwork(self.input_limit, self.layers, x.device)
+            values = self._carried[x.device].run(x.detach())
         else:
             values = torch.from_numpy(self._network.run(x.detach().cpu().contiguous().numpy(), threads)).to(x.device)
         return values if self.table is None else self.table.to(x.device)[values.long() + 2**15]

@@ -23,9 +23,9 @@ from scalecodec.kernels.integer_conv_ref import Layer, Phase
 
 from .network import IntegerNetwork
 from .structure import Stage, phases, stages
+from .units import OUTPUT_FRACTION, OUTPUT_LIMIT, as_integers
 
-OUTPUT_FRACTION = 16  # outputs are integers in units of 2^-16
-OUTPUT_LIMIT = 2**30
+WEIGHT_BITS = 12  # float16, which weight files keep, holds such numbers exactly; more bits save no rate to speak of
 MAX_FRACTION = 24
 MAX_EXPONENT = 24  # below 2^-24 float16, which weight files keep, has nothing
 MAX_SHIFT = 62
@@ -74,7 +74,7 @@ def _room(value: float, most: int) -> int:
 
 
 @torch.no_grad()
-def round_weights(network: nn.Module, weight_bits: int) -> None:
+def round_weights(network: nn.Module, weight_bits: int = WEIGHT_BITS) -> None:
     """Round every kernel to the grid of its integer form, in place."""
     for stage in stages(network):
         conv = stage.conv
@@ -92,7 +92,7 @@ def fit(
     network: nn.Module,
     samples: Sequence[Tensor],
     *,
-    weight_bits: int = 12,
+    weight_bits: int = WEIGHT_BITS,
     activation_bits: int = 16,
 ) -> Numbers:
     """The numbers of a network, from what its inputs may be.
@@ -159,7 +159,7 @@ def _ranges(network: nn.Module, parts: Sequence[Stage], samples: Sequence[Tensor
 def _table(tail: nn.Module, fraction: int) -> Tensor:
     """The network's end for every int16, in float64."""
     x = torch.arange(-(2**15), 2**15).double() * 2.0**-fraction
-    return (tail(x) * 2.0**OUTPUT_FRACTION).round().clamp(-OUTPUT_LIMIT, OUTPUT_LIMIT).int()
+    return as_integers(tail(x), OUTPUT_FRACTION)
 
 
 def _layer(stage: Stage, exponent: Tensor, fraction_in: int, fraction_out: int) -> LayerNumbers:

@@ -13,12 +13,7 @@ from torch import Tensor
 
 from scalecodec import _core
 
-from .numbers import OUTPUT_FRACTION, OUTPUT_LIMIT
-
-
-def from_integers(values: Tensor) -> Tensor:
-    """Float32 of a network's outputs."""
-    return values.float() * 2.0**-OUTPUT_FRACTION
+from .units import OUTPUT_FRACTION, OUTPUT_LIMIT
 
 
 def scale_thresholds(scale_table: Sequence[float], scale_bound: float, gain: float) -> Tensor:

@@ -23,7 +23,7 @@ from scalecodec.layers import MaskedConv2d
 from scalecodec.quantize import round_ste
 from scalecodec.streams import RANS64, Stream
 
-from .hyperprior import check_finite
+from .hyperprior import Known, check_finite
 from .vbr import MeanScaleHyperprior
 
 _SLOPE = 0.01  # of the LeakyReLU, torch's default
@@ -56,13 +56,13 @@ class JointAutoregressive(MeanScaleHyperprior):
 
     def _known(
         self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
-    ) -> tuple[Tensor, ...]:
+    ) -> Known:
         """What the loop starts from, float32."""
         params = self._hyper_params(self._decode_hyper(z_strings, size, gain_index, stream))
         if params.dtype is torch.int32:
-            return (from_integers(params),)
+            return Known(from_integers(params))
         check_finite(params, "parameters", blame)
-        return (params,)
+        return Known(params)
 
     def _simulated(self, y: Tensor, z_hat: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
         """In training all positions at once, their context noisy (arXiv:1809.02736); else as they are coded."""
@@ -120,16 +120,10 @@ class JointAutoregressive(MeanScaleHyperprior):
         tables = conditional.scale_table, conditional.lower_bound_scale.bound, conditional.table
         return (params, *tables), {"order": order, "rate": self._rate(GAIN_TABLE[gain_index])}
 
-    def _encode_y(
-        self, y: Tensor, known: tuple[Tensor, ...], gain_index: int, stream: Stream, shrink: float
-    ) -> list[bytes]:
-        (params,) = known
-        arguments, how = self._how(params, gain_index, stream)
+    def _encode_y(self, y: Tensor, known: Known, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
+        arguments, how = self._how(known.deciding, gain_index, stream)
         return self._network().encode(y, *arguments, **how)[0]
 
-    def _decode_y(
-        self, y_strings: Sequence[bytes], known: tuple[Tensor, ...], gain_index: int, stream: Stream
-    ) -> Tensor:
-        (params,) = known
-        arguments, how = self._how(params, gain_index, stream)
+    def _decode_y(self, y_strings: Sequence[bytes], known: Known, gain_index: int, stream: Stream) -> Tensor:
+        arguments, how = self._how(known.deciding, gain_index, stream)
         return self._network().decode(y_strings, *arguments, **how)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch.nn.functional import softshrink
 
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE, UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
-from scalecodec.integer import from_integers, integer_indexes, scale_thresholds
+from scalecodec.integer import as_integers, from_integers, integer_indexes, scale_thresholds
 from scalecodec.quantize import offset_dequantize, offset_simulate, round_ste
 from scalecodec.streams import LANES, Stream
 
@@ -22,6 +22,17 @@ from .chunk import checksum_of, pack_chunk, unpack_chunk
 from .rate_model import RateModel
 
 _HYPER_STRIDE = 4  # one hyper-latent for 4 x 4 latents
+
+
+class Known(NamedTuple):
+    """What the hyper-latent says of latents [B, M, h, w] before they are coded.
+
+    ``deciding``: what symbols depend on, and so must be the same at both ends: uint8 or int32 indexes of tables; of an
+    autoregressive model, float32 [B, 2 M, h, w] that its loop starts from. ``means``: float32, or None.
+    """
+
+    deciding: Tensor
+    means: Tensor | None = None
 
 
 def check_finite(values: Tensor, what: str, blame: type[ValueError]) -> None:
@@ -100,7 +111,7 @@ class HyperpriorModel(RateModel):
         """Float32. In evaluation the integer form's, where the model has one, with the gradients of ``h_s``."""
         if self.integers is None or self.training:
             return self._hyper_params(z_hat)
-        coded = from_integers(self._hyper_params((z_hat.detach() * 2.0**self.integers.fraction).round().int()))
+        coded = from_integers(self._hyper_params(as_integers(z_hat.detach(), self.integers.fraction)))
         if not torch.is_grad_enabled():
             return coded
         params = self._hyper_params(z_hat)
@@ -154,9 +165,7 @@ class HyperpriorModel(RateModel):
         known = self._known(z_strings, size, gain_index, stream, BitstreamError)
         return self._decode_known(y_strings, known, gain_index, stream)
 
-    def _encode_hyper(
-        self, y: Tensor, gain_index: int, stream: Stream
-    ) -> tuple[list[bytes], tuple[int, int], tuple[Tensor, ...]]:
+    def _encode_hyper(self, y: Tensor, gain_index: int, stream: Stream) -> tuple[list[bytes], tuple[int, int], Known]:
         """The hyper-latent's strings and size, and what they say of y."""
         z = self.h_a(self._hyper_input(y))
         strings = self.entropy_bottleneck.compress(z, *self._step_of(gain_index), stream=stream)
@@ -166,18 +175,18 @@ class HyperpriorModel(RateModel):
 
     def _known(
         self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream, blame: type[ValueError]
-    ) -> tuple[Tensor, ...]:
-        """What both ends know of y before they code it, that which decides symbols first: indexes, and means if any."""
+    ) -> Known:
+        """What both ends know of y before they code it."""
         params = self._hyper_params(self._decode_hyper(z_strings, size, gain_index, stream))
         scales, means = self._parted(params)
         conditional, gain = self.gaussian_conditional, GAIN_TABLE[gain_index]
         if params.dtype is torch.int32:
             bound = conditional.lower_bound_scale.bound.item()
             indexes = integer_indexes(scales, scale_thresholds(conditional.scale_table.tolist(), bound, gain))
-            return (indexes,) if means is None else (indexes, from_integers(means))
+            return Known(indexes, None if means is None else from_integers(means))
         check_finite(scales, "scales", blame)
         indexes = conditional.build_indexes(scales, gain, dtype=conditional.index_dtype)
-        return (indexes,) if means is None else (indexes, means)
+        return Known(indexes, means)
 
     def _decode_hyper(self, z_strings: Sequence[bytes], size: Sequence[int], gain_index: int, stream: Stream) -> Tensor:
         """The hyper-latent as coding takes it: integers where the model has that form."""
@@ -186,26 +195,20 @@ class HyperpriorModel(RateModel):
             return prior.decompress(z_strings, size, *step, stream=stream)
         return prior.decompress_integers(z_strings, size, *step, fraction=self.integers.fraction, stream=stream)
 
-    def _encode_y(
-        self, y: Tensor, known: tuple[Tensor, ...], gain_index: int, stream: Stream, shrink: float
-    ) -> list[bytes]:
-        indexes, means = known[0], known[1] if len(known) > 1 else None
+    def _encode_y(self, y: Tensor, known: Known, gain_index: int, stream: Stream, shrink: float) -> list[bytes]:
+        indexes, means = known
         if shrink:
             center = 0.0 if means is None else means
             y = softshrink(y - center, shrink / GAIN_TABLE[gain_index]) + center
         return self.gaussian_conditional.compress(y, indexes, means, gain=GAIN_TABLE[gain_index], stream=stream)
 
-    def _decode_known(
-        self, y_strings: Sequence[bytes], known: tuple[Tensor, ...], gain_index: int, stream: Stream
-    ) -> Tensor:
+    def _decode_known(self, y_strings: Sequence[bytes], known: Known, gain_index: int, stream: Stream) -> Tensor:
         y = self._decode_y(y_strings, known, gain_index, stream)
         check_finite(y, "latents", BitstreamError)  # so the means were, and these are in the caches by now
         return y
 
-    def _decode_y(
-        self, y_strings: Sequence[bytes], known: tuple[Tensor, ...], gain_index: int, stream: Stream
-    ) -> Tensor:
-        indexes, means = known[0], known[1] if len(known) > 1 else None
+    def _decode_y(self, y_strings: Sequence[bytes], known: Known, gain_index: int, stream: Stream) -> Tensor:
+        indexes, means = known
         gain, offsets = GAIN_TABLE[gain_index], self.reconstruction_offsets(gain_index)
         if offsets is None:
             return self.gaussian_conditional.decompress(y_strings, indexes, means=means, gain=gain, stream=stream)
@@ -226,7 +229,7 @@ class HyperpriorModel(RateModel):
         """
         (z_string,), _, known = self._encode_hyper(y, gain_index, stream)
         (y_string,) = self._encode_y(y, known, gain_index, stream, shrink)
-        return pack_chunk(z_string, y_string, checksum_of(known[0]) if self.integers is None else None)
+        return pack_chunk(z_string, y_string, checksum_of(known.deciding) if self.integers is None else None)
 
     @torch.no_grad()
     def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
@@ -234,7 +237,7 @@ class HyperpriorModel(RateModel):
         z_string, y_string, checksum = unpack_chunk(chunk)
         size = (shape[0] // _HYPER_STRIDE, shape[1] // _HYPER_STRIDE)
         known = self._known([z_string], size, gain_index, stream, BitstreamError)
-        if checksum is not None and checksum != checksum_of(known[0]):
+        if checksum is not None and checksum != checksum_of(known.deciding):
             why = "no integer form, and floats differ from machine to machine"
             if self.integers is not None:
                 why = "an integer form, and what encoded it had not"

@@ -23,7 +23,6 @@ from scalecodec.layers import HyperStepNetwork, OffsetNetwork
 from .base import ID_BYTES, CompressionModel
 from .integer_form import IntegerForm
 
-WEIGHT_BITS = 12  # of the integer form: float16, which keeps the weights in a file, holds such numbers exactly
 MAX_SCALES = 256  # indexes of a model with offsets are of 8 bits
 OFFSET_UNIT = 256  # reconstruction offsets are kept in 256ths of a step, int8
 NOT_OURS = ("Gain", "QuantOffset", "lower_bound_zqstep.bound")  # of CompressAI's -vbr models: fixed numbers
@@ -130,9 +129,9 @@ class RateModel(CompressionModel):
         """Give ``h_s`` its integer form, for the hyper-latents that the coding tables expect; its weights go to the
         form's grid. Run it after :meth:`update`.
         """
-        self._check_scales("integers")
-        round_weights(self.h_s, WEIGHT_BITS)
-        numbers = fit(self.h_s, list(self.entropy_bottleneck.samples()), weight_bits=WEIGHT_BITS)
+        self._refuse_more_scales("integers")
+        round_weights(self.h_s)
+        numbers = fit(self.h_s, list(self.entropy_bottleneck.samples()))
         self.integers = IntegerForm(self.h_s)
         self.integers.fill(numbers)
 
@@ -142,12 +141,15 @@ class RateModel(CompressionModel):
             return super().table_id()
         return hashlib.sha256(super().table_id() + self.integers.id_of(self.h_s)).digest()[:ID_BYTES]
 
-    def _check_scales(self, *more: str) -> None:
-        """ValueError where indexes of 8 bits cannot name all scales, and a part, or one of ``more``, needs that."""
-        needing = {"reconstruction offsets": self.QuantABCD, "integers": self.integers}
-        names = [*(name for name, part in needing.items() if part is not None), *more]
-        if names and self.gaussian_conditional.scale_table.numel() > MAX_SCALES:
-            raise ValueError(f"a model with {names[0]} takes at most {MAX_SCALES} scales")
+    def _check_scales(self) -> None:
+        for part, module in (("reconstruction offsets", self.QuantABCD), ("integers", self.integers)):
+            if module is not None:
+                self._refuse_more_scales(part)
+
+    def _refuse_more_scales(self, part: str) -> None:
+        """ValueError where indexes of 8 bits cannot name all scales."""
+        if self.gaussian_conditional.scale_table.numel() > MAX_SCALES:
+            raise ValueError(f"a model with {part} takes at most {MAX_SCALES} scales")
 
     def check_parts(self) -> None:
         """ValueError unless offsets, scales and integers fit the rest, as in a file that means harm they may not."""

@@ -27,11 +27,10 @@ from scalecodec.entropy_models import (
     SteppedBottleneck,
 )
 from scalecodec.errors import BitstreamError
-from scalecodec.integer import round_weights
 
 from .base import CompressionModel
 from .classes import create, name_of
-from .rate_model import WEIGHT_BITS, RateModel
+from .rate_model import RateModel
 
 _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
@@ -40,19 +39,17 @@ _MAX_CHANNELS = 640  # twice that of any published model of this kind; what a ho
 
 
 def freeze(model: CompressionModel) -> None:
-    """Round the kernels to what the file stores, then fill the tables and make the integer form: from here on the model
-    is its own file.
+    """Fill the tables, make the integer form and round the kernels to what the file stores: from here on the model is
+    its own file.
     """
-    if isinstance(model, RateModel):
-        round_weights(model.h_s, WEIGHT_BITS)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 4:
-                parameter.copy_(parameter.half())
     model.eval()
     model.update(force=True, update_quantiles=True)
     if isinstance(model, RateModel):
         model.make_integers()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 4:
+                parameter.copy_(parameter.half())
 
 
 def save_weights(model: CompressionModel, path: str | os.PathLike[str]) -> None:

@@ -122,7 +122,7 @@ def test_pictures_may_set_the_ranges(model):
     assert (model.training, model.h_s.training) == (False, True)
     model.eval()
     assert same(decoded_by(twin, coded_by(model)), decoded_by(model, coded_by(model)))
-    numbers = [one.h_s._scalecodec_numbers for one in (model, other)]
+    numbers = [one.h_s._scalecodec_form.numbers for one in (model, other)]
     assert numbers[0].input_fraction != numbers[1].input_fraction or not same(numbers[0][2], numbers[1][2])
 
 

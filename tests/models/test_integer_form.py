@@ -14,7 +14,7 @@ import torch
 from scalecodec import backends, codec
 from scalecodec.container import pack, unpack
 from scalecodec.errors import BitstreamError
-from scalecodec.models import freeze, load, save_weights
+from scalecodec.models import MeanScaleHyperprior, ScaleHyperprior, freeze, load, save_weights
 from scalecodec.streams import LANES
 
 from .vbr_kit import CLASSES, awake
@@ -84,10 +84,9 @@ def test_evaluation_sees_what_is_coded(cls):
     assert not torch.equal(other, estimated), "the integer form changes nothing: this test sees nothing"
 
 
-def test_gradients_still_reach_every_weight_in_evaluation(model):
-    if hasattr(model, "context_prediction"):
-        pytest.skip("its loop has no gradients in evaluation")
-    model = copy.deepcopy(model).eval()
+@pytest.mark.parametrize("cls", [MeanScaleHyperprior, ScaleHyperprior])  # the other's loop has none in evaluation
+def test_gradients_still_reach_every_weight_in_evaluation(cls):
+    freeze(model := awake(cls))
     output = model(torch.rand(1, 3, 64, 64), 0.5)
     (output["x_hat"].square().mean() - output["likelihoods"]["y"].log().mean()).backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.h_s.parameters())

@@ -1,0 +1,21 @@
+"""Activations of split networks: their distribution, quantizers for them, and a codec of under a bit an element."""
+
+from __future__ import annotations
+
+from .activation import ActivationModel, fit_moments
+from .design import design, design_many
+from .fit import RangeChoice, choose_range, fit
+from .histogram import Histogram
+from .quantizer import Quantizer
+
+__all__ = [
+    "ActivationModel",
+    "Histogram",
+    "Quantizer",
+    "RangeChoice",
+    "choose_range",
+    "design",
+    "design_many",
+    "fit",
+    "fit_moments",
+]

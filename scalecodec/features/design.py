@@ -9,7 +9,7 @@ lagrangian, are ours: with an entropy constraint the best range is not that of a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from importlib import import_module
@@ -31,6 +31,7 @@ TOLERANCE = 1e-9  # of the cost, at which an iteration is the last
 MAX_ITERATIONS = 1000
 _CELLS = 1 << 14  # of a model's density
 _RANGES = np.geomspace(0.3, 3.0, 13)  # over that of a uniform quantizer
+_LAGRANGIANS = np.geomspace(1e-3, 1.0, 10)  # over the variance, which a bit is worth at most
 
 
 def design(
@@ -50,8 +51,8 @@ def design(
     levels : 2 to 256 at first; those that the lagrangian leaves without a use are deleted
     lagrangian : squared error that a bit may cost, in the squared unit of the activations; not negative
     c_min, c_max : the clip range, where the outer levels stay; None: searched for
-    target_bits : bits an element (zero-order entropy) to stay within; the lagrangian is then found by bisection, and
-        none may be given
+    target_bits : bits an element (zero-order entropy) to stay within at the least distortion: lagrangian and c_max are
+        then searched for, and no lagrangian may be given
 
     Returns
     -------
@@ -105,21 +106,26 @@ class _Problem:
             raise ValueError(f"c_min must be finite, got {c_min}")
 
     def within(self, target_bits: float) -> Quantizer:
-        """With the least lagrangian at which the bits suffice, to a ten-thousandth."""
-        best = self.solve(0.0)
-        if best.bits(self.source) <= target_bits:
+        """Of least distortion among those found that keep to ``target_bits``.
+
+        A lagrangian alone reaches only the lower hull of rate and distortion, and may leap from many bits to one level;
+        so where the range is free, it is widened as well, for each of several lagrangians, until the bits suffice.
+        """
+        if (best := self.solve(0.0)).bits(self.source) <= target_bits:
             return best
-        low, high = 0.0, best.distortion(self.source) or 1e-12
-        while (best := self.solve(high)).bits(self.source) > target_bits:
-            low, high = high, 4 * high
-        while high - low > 1e-4 * high:
-            middle = (low + high) / 2
-            found = self.solve(middle)
-            if found.bits(self.source) > target_bits:
-                low = middle
-            else:
-                high, best = middle, found
-        return best
+        lagrangian = _least_enough(lambda x: self.solve(x).bits(self.source) <= target_bits, self._spread)
+        found = [self.solve(lagrangian)]
+        if self.c_max is None:
+            found += [self._widened(one, target_bits) for one in (0.0, *self._spread * _LAGRANGIANS)]
+        return min(found, key=lambda one: one.distortion(self.source))
+
+    def _widened(self, lagrangian: float, target_bits: float) -> Quantizer:
+        """In the least range that makes the bits suffice."""
+
+        def enough(width: float) -> bool:
+            return self._in_range(self.c_min + width, lagrangian).bits(self.source) <= target_bits
+
+        return self._in_range(self.c_min + _least_enough(enough, self._uniform_width), lagrangian)
 
     def solve(self, lagrangian: float) -> Quantizer:
         """In the range that was given, or else in that of least cost."""
@@ -136,6 +142,12 @@ class _Problem:
         return self._in_range(clip_range.golden(cost, *around), lagrangian)
 
     @cached_property
+    def _spread(self) -> float:
+        """Variance of the activations, the scale of lagrangians."""
+        mean = float(self.source.moments(-np.inf, np.inf, 0.0)[1])
+        return float(self.source.moments(-np.inf, np.inf, mean)[2])
+
+    @cached_property
     def _uniform_width(self) -> float:
         return clip_range.search_c_max(self.source, self.levels, self.c_min) - self.c_min
 
@@ -144,6 +156,17 @@ class _Problem:
         clipped = np.clip(self.values, self.c_min, c_max)
         found = _kernel().design(clipped, self.weights, start, lagrangian, TOLERANCE, MAX_ITERATIONS)
         return Quantizer(*found[:2])
+
+
+def _least_enough(enough: Callable[[float], bool], guess: float) -> float:
+    """The least positive number that is ``enough``, all above it being so too, to a ten-thousandth; or nearly 0."""
+    low, high = 0.0, guess
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1e-4 * high and high > 1e-9 * guess:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _lower_end(source: Distribution, levels: int, c_max: float | None) -> float:

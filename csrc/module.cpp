@@ -57,6 +57,7 @@ using Float32Array = py::array_t<float, kContiguous>;
     case Status::kStreamHead:
       type = errors.attr("BitstreamError");
       break;
+    case Status::kStreamSymbol:
     case Status::kStreamShort:
     case Status::kStreamEscape:
       type = errors.attr("BitstreamError");
@@ -217,6 +218,7 @@ PYBIND11_MODULE(_core, module) {
   bind_offset(module);
   bind_integer(module);
   bind_context(module);
+  bind_feature(module);
 
   module.def("crc32c", &checksum, py::arg("data"), py::arg("value") = 0);
 

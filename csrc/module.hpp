@@ -76,5 +76,6 @@ void bind_offset(pybind11::module_& module);
 void bind_integer(pybind11::module_& module);
 void bind_rans64(pybind11::module_& module);
 void bind_context(pybind11::module_& module);
+void bind_feature(pybind11::module_& module);
 
 }  // namespace scalecodec

@@ -25,6 +25,7 @@ enum class Status {
   kOutputRange,
   kLatentRange,
   kScaleOrder,
+  kNotFinite,
   kNoMemory,
   // Streams.
   kStreamLength,
@@ -34,6 +35,7 @@ enum class Status {
   kStreamEnd,
   kStreamEscape,
   kStreamHead,
+  kStreamSymbol,
 };
 
 /// A status and the place (element, row) it speaks of.
@@ -77,6 +79,8 @@ inline const char* message(Status status) {
       return "latents must be finite and round to the dtype of the symbols";
     case Status::kScaleOrder:
       return "scale_table must ascend, without NaN";
+    case Status::kNotFinite:
+      return "values must be finite";
     case Status::kNoMemory:
       return "out of memory";
     case Status::kStreamLength:
@@ -93,6 +97,8 @@ inline const char* message(Status status) {
       return "an escaped value is missing or does not fit int32";
     case Status::kStreamHead:
       return "the stream has a chunk whose head is malformed, or more chunks than it may have";
+    case Status::kStreamSymbol:
+      return "the stream has a symbol that no level stands for";
   }
   return "unknown status";
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .activation import ActivationModel, fit_moments
+from .codec import FeatureCodec, decode
 from .design import design, design_many
 from .fit import RangeChoice, choose_range, fit
 from .histogram import Histogram
@@ -10,10 +11,12 @@ from .quantizer import Quantizer
 
 __all__ = [
     "ActivationModel",
+    "FeatureCodec",
     "Histogram",
     "Quantizer",
     "RangeChoice",
     "choose_range",
+    "decode",
     "design",
     "design_many",
     "fit",

@@ -192,6 +192,7 @@ int main() {
   driver::run("quantization", driver::test_quantize, random);
   driver::run("reconstruction offsets", driver::test_offset, random);
   driver::run("integer networks", driver::test_integer, random);
+  driver::run("activations", driver::test_feature, random);
   driver::run("context networks", driver::test_context, random);
   driver::run("lanes", driver::test_lanes, random);
   driver::run("damage to lanes", driver::test_lane_damage, random);

@@ -157,6 +157,7 @@ void test_damage(Random& random);
 void test_quantize(Random& random);
 void test_offset(Random& random);
 void test_integer(Random& random);
+void test_feature(Random& random);
 void test_context(Random& random);
 void test_lanes(Random& random);
 void test_lane_damage(Random& random);

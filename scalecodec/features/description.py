@@ -1,0 +1,124 @@
+"""All that a decoder of symbols needs beside the streams: levels, classes of channels, frequencies; and its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalecodec import _core
+from scalecodec.cdf import CdfTable
+from scalecodec.errors import BitstreamError
+
+from .coding import MAX_CLASSES, Coding, channel_means, classes_of, layout
+from .reader import Reader
+from .tables import ABSENT, codes_of, table_of
+
+CALIBRATED_CLASSES = 8  # of channels, where their tables are not sent with each tensor
+_CLASS_BITS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """How a tensor's symbols are coded, and what they stand for.
+
+    Attributes
+    ----------
+    levels : float32 [N], strictly ascending
+    has_context, classes, num_classes : as of a Coding
+    codes : uint8 [tables, N], as :mod:`.tables` has them; a table of which all are absent is not in use
+    """
+
+    levels: NDArray[np.float32]
+    has_context: bool
+    classes: NDArray[np.uint8]
+    num_classes: int
+    codes: NDArray[np.uint8]
+
+    @cached_property
+    def table(self) -> CdfTable:
+        codes = self.codes.copy()
+        codes[(codes == ABSENT).all(1), 0] = 0  # no symbol names it, yet there must be one
+        return table_of(codes)
+
+    def coding(self, shape: tuple[int, ...]) -> Coding:
+        return Coding(shape, self.has_context, self.classes, self.num_classes)
+
+    def to_bytes(self) -> bytes:
+        """Without ``has_context`` and the number of channels, which stand elsewhere."""
+        used = (self.codes != ABSENT).any(1)
+        classes = _nibbles(self.classes) if self.num_classes > 1 else b""
+        head = bytes([len(self.levels) - 1]) + self.levels.astype("<f4").tobytes() + bytes([self.num_classes])
+        return head + classes + np.packbits(used, bitorder="little").tobytes() + self.codes[used].tobytes()
+
+    @classmethod
+    def read(cls, reader: Reader, channels: int, has_context: bool) -> Description:
+        """What :meth:`to_bytes` wrote; BitstreamError where it is no such thing."""
+        num_levels = reader.byte() + 1
+        levels = np.frombuffer(reader.take(4 * num_levels), "<f4").astype(np.float32)
+        if not (np.isfinite(levels).all() and (np.diff(levels) > 0).all()):
+            raise BitstreamError("the levels are not finite and ascending")
+        num_classes = reader.byte()
+        if not 1 <= num_classes <= MAX_CLASSES:
+            raise BitstreamError(f"{num_classes} classes of channels, of which there are 1 to {MAX_CLASSES}")
+        classes = np.zeros(channels, np.uint8) if num_classes == 1 else _classes(reader, channels, num_classes)
+        num_tables = Coding((), has_context, classes, num_classes).num_tables
+        bits = np.frombuffer(reader.take((num_tables + 7) // 8), np.uint8)
+        used = np.unpackbits(bits, bitorder="little")[:num_tables].astype(bool)
+        codes = np.full((num_tables, num_levels), ABSENT, np.uint8)
+        codes[used] = np.frombuffer(reader.take(int(used.sum()) * num_levels), np.uint8).reshape(-1, num_levels)
+        return cls(levels, has_context, classes, num_classes, codes)
+
+
+def counted(levels: NDArray[np.float32], coding: Coding, parts: Sequence[tuple[NDArray[np.uint8], ...]]) -> Description:
+    """With the frequencies of these symbols and indexes."""
+    counts = _counts(coding, len(levels), parts)
+    return Description(levels, coding.has_context, coding.classes, coding.num_classes, codes_of(counts))
+
+
+def calibrated(
+    levels: NDArray[np.float32], symbols: Sequence[NDArray[np.uint8]], coding: str, threads: int
+) -> Description:
+    """With the frequencies of several tensors, any symbol possible everywhere.
+
+    Raises
+    ------
+    ValueError
+        There are none, or they have different numbers of channels.
+    """
+    channels = {layout(one.shape)[0] for one in symbols if one.size}
+    if len(channels) != 1:
+        raise ValueError(f"calibration takes tensors of one number of channels, got {sorted(channels)}")
+    num_classes = 1 if coding == "static" else min(CALIBRATED_CLASSES, *channels)
+    means = sum(channel_means(one) * one.size for one in symbols if one.size)
+    classes, has_context = classes_of(np.asarray(means), num_classes), coding == "context"
+    counts = np.zeros(())
+    for one in symbols:
+        place = Coding(one.shape, has_context, classes, num_classes)
+        counts = counts + _counts(place, len(levels), list(place.read(one, threads)))
+    # Each table is given one symbol more, shared out as all symbols are, and each of these one itself.
+    share = (counts.sum(0) + 1) / (counts.sum() + len(levels))
+    return Description(levels, has_context, classes, num_classes, codes_of(counts + share))
+
+
+def _counts(coding: Coding, num_levels: int, parts: Sequence[tuple[NDArray[np.uint8], ...]]) -> NDArray[np.int64]:
+    counts = np.zeros((coding.num_tables, num_levels), np.int64)
+    for taken, indexes in parts:
+        _core.count_symbols(taken, indexes, counts)
+    return counts
+
+
+def _classes(reader: Reader, channels: int, num_classes: int) -> NDArray[np.uint8]:
+    packed = np.frombuffer(reader.take((channels + 1) // 2), np.uint8)
+    classes = np.stack([packed & 15, packed >> _CLASS_BITS], 1).reshape(-1)[:channels]
+    if classes.max(initial=0) >= num_classes:
+        raise BitstreamError(f"a channel of class {classes.max()}, of which there are {num_classes}")
+    return classes
+
+
+def _nibbles(classes: NDArray[np.uint8]) -> bytes:
+    padded = np.append(classes, np.zeros(len(classes) % 2, np.uint8)).reshape(-1, 2)
+    return (padded[:, 0] | padded[:, 1] << _CLASS_BITS).astype(np.uint8).tobytes()

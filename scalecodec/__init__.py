@@ -12,11 +12,11 @@ from . import backends, errors, rans, rans64
 from .cdf import CdfTable, pmf_to_quantized_cdf
 
 if TYPE_CHECKING:
-    from . import codec, compressai, context, eval, image, metrics, models, quantize, train
+    from . import codec, compressai, context, eval, features, image, metrics, models, quantize, train
 
 __version__ = "0.1.0"
 
-_LAZY = ("codec", "compressai", "context", "eval", "image", "metrics", "models", "quantize", "train")
+_LAZY = ("codec", "compressai", "context", "eval", "features", "image", "metrics", "models", "quantize", "train")
 
 __all__ = [
     "CdfTable",
@@ -26,6 +26,7 @@ __all__ = [
     "context",
     "errors",
     "eval",
+    "features",
     "image",
     "metrics",
     "models",

@@ -7,7 +7,9 @@ from .codec import FeatureCodec, decode
 from .design import design, design_many
 from .fit import RangeChoice, choose_range, fit
 from .histogram import Histogram
+from .network import SplitNetwork, calibrate
 from .quantizer import Quantizer
+from .split import split
 
 __all__ = [
     "ActivationModel",
@@ -15,10 +17,13 @@ __all__ = [
     "Histogram",
     "Quantizer",
     "RangeChoice",
+    "SplitNetwork",
+    "calibrate",
     "choose_range",
     "decode",
     "design",
     "design_many",
     "fit",
     "fit_moments",
+    "split",
 ]

@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scalecodec import _core, rans
 from scalecodec.batches import check_threads
@@ -28,9 +29,6 @@ from .quantizer import Quantizer
 from .reader import Reader, sealed
 from .samples import FloatArray
 from .tensors import as_values, empty, levels_as
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MAX_ELEMENTS = 1 << 28  # that a decoder makes room for, unless told otherwise
 _CLASSES = 4  # of channels, once their tables weigh little beside the symbols
@@ -64,9 +62,17 @@ class FeatureCodec:
         ----------
         tensors : as for :meth:`encode`, all of as many channels; a byte an element is kept meanwhile
         """
-        symbols = [self._symbols(*as_values(tensor), threads) for tensor in tensors]
+        return self.calibrate_symbols([self.symbols(tensor, threads=threads) for tensor in tensors], threads=threads)
+
+    def calibrate_symbols(self, symbols: Sequence[NDArray[np.uint8]], *, threads: int = 1) -> FeatureCodec:
+        """:meth:`calibrate` from what :meth:`symbols` gave."""
         known = calibrated(self.quantizer.levels, symbols, self.coding, threads)
         return FeatureCodec(self.quantizer, self.coding, known)
+
+    def symbols(self, tensor: FloatArray, *, threads: int = 1) -> NDArray[np.uint8]:
+        """The symbol of each element, in an array of the tensor's shape; errors as of :meth:`encode`."""
+        check_threads(threads)
+        return self._symbols(*as_values(tensor), threads)
 
     def encode(self, tensor: FloatArray, *, threads: int = 1) -> bytes:
         """Code a tensor of floats.

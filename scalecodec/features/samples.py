@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-FloatArray = Any  # a NumPy array, or a torch tensor: torch is not imported for a type's sake
+FloatArray = Any  # a NumPy array or a torch tensor
 
 
 def as_samples(value: FloatArray, name: str = "activations") -> NDArray[np.float32]:
@@ -25,8 +25,7 @@ def as_samples(value: FloatArray, name: str = "activations") -> NDArray[np.float
     ValueError
         An element is not finite, or not finite as float32.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
             raise TypeError(f"{name} must be floats, got {value.dtype}")
         array = value.detach().float().cpu().numpy()

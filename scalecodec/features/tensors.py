@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .samples import FloatArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def as_values(tensor: FloatArray) -> tuple[NDArray[Any], str]:
@@ -21,8 +20,6 @@ def as_values(tensor: FloatArray) -> tuple[NDArray[Any], str]:
     TypeError
         It is neither a NumPy array nor a dense torch tensor of floats.
     """
-    import torch
-
     if isinstance(tensor, np.ndarray):
         if tensor.dtype.kind != "f":
             raise TypeError(f"activations must be floats, got {tensor.dtype}")
@@ -42,8 +39,6 @@ def as_values(tensor: FloatArray) -> tuple[NDArray[Any], str]:
 
 def empty(shape: tuple[int, ...], dtype: str) -> tuple[Tensor, NDArray[Any]]:
     """A tensor to return, and the array over its memory to write into."""
-    import torch
-
     tensor = torch.empty(shape, dtype=getattr(torch, dtype))
     return tensor, tensor.numpy() if dtype == "float32" else tensor.view(torch.uint16).numpy()
 

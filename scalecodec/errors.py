@@ -17,5 +17,9 @@ class BackendError(ScalecodecError, RuntimeError):
     """A kernel set asked for by name cannot run on this machine."""
 
 
+class PeerError(ScalecodecError, ConnectionError):
+    """The other end of a connection refuses, or reports a fault of its own."""
+
+
 class HostError(ScalecodecError, RuntimeError):
     """The package that is to be accelerated is missing, or not as it is known."""

@@ -42,6 +42,14 @@ class Blob:
         return sealed(MAGIC, b"".join(parts))
 
 
+def read_shape(reader: Reader, num_axes: int, max_elements: int) -> tuple[int, ...]:
+    """A tensor's shape; BitstreamError where it is too large, a side beside a 0 included."""
+    shape = tuple(reader.varint() for _ in range(num_axes))
+    if math.prod(side or 1 for side in shape) > max_elements:
+        raise BitstreamError(f"a tensor of shape {shape}, of which at most {max_elements} elements are allowed")
+    return shape
+
+
 def read_blob(data: Any, max_elements: int) -> Blob:
     """What the bytes hold; the streams are views of them.
 
@@ -54,10 +62,7 @@ def read_blob(data: Any, max_elements: int) -> Blob:
     flags, num_axes = reader.take(2)
     if flags & _DTYPE_BITS >= len(DTYPES) or flags > 15 or num_axes > MAX_AXES:
         raise BitstreamError(f"flags {flags:#x} with {num_axes} axes are not of this version")
-    shape = tuple(reader.varint() for _ in range(num_axes))
-    # Sides beside a 0 could be as long as they like.
-    if math.prod(side or 1 for side in shape) > max_elements:
-        raise BitstreamError(f"a tensor of shape {shape}, of which at most {max_elements} elements are allowed")
+    shape = read_shape(reader, num_axes, max_elements)
     has_context = bool(flags & _HAS_CONTEXT)
     key: Description | bytes
     if flags & _NAMES_CODEC:

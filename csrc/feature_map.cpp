@@ -1,4 +1,4 @@
-/// Planes of symbols in five passes: rows of a pass's grid, summed whole, every second sum of which is used.
+/// Planes of symbols in five passes: rows of a pass's grid are summed whole, and every second sum is used.
 #include "feature_map.hpp"
 
 #include <algorithm>
@@ -41,57 +41,91 @@ struct Grid {
   }
 };
 
-/// Rows of a grid, each with what would lie beyond its ends mirrored in; 0 where there is but one column.
-/// Four of them fit the scratch memory, which a thread keeps from plane to plane.
-class Rows {
- public:
-  static std::size_t scratch_size(std::size_t columns) { return 4 * (columns + 2); }
+// Bytes may alias anything: without __restrict, and sizes in locals, no loop over them would become a
+// vector's.
 
-  Rows(const std::uint8_t* plane, std::size_t height, std::size_t width, std::size_t distance,
-       std::uint8_t* scratch)
-      : plane_(plane),
-        width_(width),
-        distance_(distance),
-        rows_((height + distance - 1) / distance),
-        columns_((width + distance - 1) / distance),
-        here_(scratch),
-        above_(here_ + columns_ + 2),
-        below_(above_ + columns_ + 2),
-        sums_(below_ + columns_ + 2) {}
+template <std::size_t kStride>
+void gather(const std::uint8_t* __restrict from, std::size_t count, std::uint8_t* __restrict to) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = from[i * kStride];
+}
+
+template <std::size_t kStride>
+void scatter(const std::uint8_t* __restrict from, std::size_t count, std::uint8_t* __restrict to) {
+  for (std::size_t i = 0; i < count; ++i) to[i * kStride] = from[i];
+}
+
+/// Every `stride`th of `from`. Requires: 2 or 4.
+void gather(const std::uint8_t* from, std::size_t stride, std::size_t count, std::uint8_t* to) {
+  stride == 2 ? gather<2>(from, count, to) : gather<4>(from, count, to);
+}
+
+/// To every `stride`th of `to`. Requires: 2 or 4.
+void scatter(const std::uint8_t* from, std::size_t stride, std::size_t count, std::uint8_t* to) {
+  stride == 2 ? scatter<2>(from, count, to) : scatter<4>(from, count, to);
+}
+
+/// Every `kStride`th, and at most 15.
+template <std::size_t kStride>
+void gather_capped(const std::uint8_t* __restrict from, std::size_t count, std::uint8_t* __restrict to) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = std::min(from[i * kStride], kMostActive);
+}
+
+void add_four(const std::uint8_t* __restrict a, const std::uint8_t* __restrict b,
+              const std::uint8_t* __restrict c, const std::uint8_t* __restrict d, std::size_t count,
+              std::uint8_t* __restrict sums) {
+  for (std::size_t i = 0; i < count; ++i) sums[i] = static_cast<std::uint8_t>(a[i] + b[i] + c[i] + d[i]);
+}
+
+/// The bin of every second sum, counted from `base`.
+void make_bins(const std::uint8_t* __restrict sums, std::size_t count, std::uint8_t base,
+               std::uint8_t* __restrict bins) {
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint8_t bin = base;
+    for (const std::uint8_t edge : kEdges) bin = static_cast<std::uint8_t>(bin + (sums[2 * i] > edge));
+    bins[i] = bin;
+  }
+}
+
+/// A plane's grid, capped, with a margin of one place: what lies on the other side of the edge, or 0.
+class Margined {
+ public:
+  static std::size_t scratch_size(std::size_t rows, std::size_t columns) {
+    return (rows + 2) * (columns + 2) + columns;
+  }
+
+  Margined(const std::uint8_t* plane, std::size_t width, const Grid& grid, std::size_t rows,
+           std::size_t columns, std::uint8_t* scratch)
+      : columns_(columns), pitch_(columns + 2), places_(scratch), sums_(scratch + (rows + 2) * pitch_) {
+    for (std::size_t row = 0; row < rows; ++row) {
+      std::uint8_t* to = places_ + (row + 1) * pitch_;
+      const std::uint8_t* from = plane + row * grid.distance * width;
+      grid.distance == 1 ? gather_capped<1>(from, columns, to + 1) : gather_capped<2>(from, columns, to + 1);
+      to[0] = columns > 1 ? to[2] : std::uint8_t{0};
+      to[columns + 1] = columns > 1 ? to[columns - 1] : std::uint8_t{0};
+    }
+    const auto fill = [&](std::size_t row, std::size_t like) {
+      if (rows > 1)
+        std::copy_n(places_ + like * pitch_, pitch_, places_ + row * pitch_);
+      else
+        std::fill_n(places_ + row * pitch_, pitch_, std::uint8_t{0});
+    };
+    fill(0, 2);
+    fill(rows + 1, rows - 1);
+  }
 
   /// Activity about every column of a row: the four corners, or the four sides.
   const std::uint8_t* sums(std::size_t row, bool is_diagonal) {
-    load(row > 0 ? row - 1 : row + 1, above_);
-    load(row + 1 < rows_ ? row + 1 : row - 1, below_);
-    for (std::size_t i = 0; i < columns_ + 2; ++i)
-      above_[i] = static_cast<std::uint8_t>(above_[i] + below_[i]);
-    if (is_diagonal) {
-      for (std::size_t i = 0; i < columns_; ++i)
-        sums_[i] = static_cast<std::uint8_t>(above_[i] + above_[i + 2]);
-    } else {
-      load(row, here_);
-      for (std::size_t i = 0; i < columns_; ++i)
-        sums_[i] = static_cast<std::uint8_t>(above_[i + 1] + here_[i] + here_[i + 2]);
-    }
+    const std::uint8_t *above = places_ + row * pitch_, *here = above + pitch_, *below = here + pitch_;
+    if (is_diagonal)
+      add_four(above, above + 2, below, below + 2, columns_, sums_);
+    else
+      add_four(above + 1, below + 1, here, here + 2, columns_, sums_);
     return sums_;
   }
 
  private:
-  /// Row -1 of one row alone is beyond all, and so is row 1.
-  void load(std::size_t row, std::uint8_t* to) const {
-    if (row >= rows_) {
-      std::fill_n(to, columns_ + 2, std::uint8_t{0});
-      return;
-    }
-    const std::uint8_t* from = plane_ + row * distance_ * width_;
-    for (std::size_t i = 0; i < columns_; ++i) to[i + 1] = std::min(from[i * distance_], kMostActive);
-    to[0] = columns_ > 1 ? to[2] : std::uint8_t{0};
-    to[columns_ + 1] = columns_ > 1 ? to[columns_ - 1] : std::uint8_t{0};
-  }
-
-  const std::uint8_t* plane_;
-  std::size_t width_, distance_, rows_, columns_;
-  std::uint8_t *here_, *above_, *below_, *sums_;
+  std::size_t columns_, pitch_;
+  std::uint8_t *places_, *sums_;
 };
 
 /// Call `action(row, first column, how many)` for the rows of a pass, in grid units.
@@ -100,16 +134,6 @@ void for_rows(const Grid& grid, std::size_t height, std::size_t width, const Act
   const std::size_t columns = grid.count(width);
   for (std::size_t row = 0; row < grid.count(height); ++row)
     if (const std::size_t count = grid.row_size(row, columns)) action(row, grid.start(row, columns), count);
-}
-
-void write_indexes(const std::uint8_t* sums, std::size_t step, std::size_t count, std::uint8_t base,
-                   std::uint8_t* indexes) {
-  for (std::size_t i = 0; i < count; ++i) indexes[i] = sums[i * step];
-  for (std::size_t i = 0; i < count; ++i) {
-    std::uint8_t bin = base;
-    for (const std::uint8_t edge : kEdges) bin = static_cast<std::uint8_t>(bin + (indexes[i] > edge));
-    indexes[i] = bin;
-  }
 }
 
 /// Call `action(plane, scratch)` for the planes in even parts, each with `scratch_size` bytes of its own.
@@ -134,26 +158,28 @@ std::size_t pass_size(std::size_t height, std::size_t width, int pass) {
 void read_pass(const FeatureMap& map, const std::uint8_t* symbols, int pass, std::uint8_t* indexes,
                std::uint8_t* taken, std::size_t num_threads) {
   const Grid grid(pass);
+  const std::size_t rows = grid.count(map.height), columns = grid.count(map.width);
   const std::size_t size = pass_size(map.height, map.width, pass), area = map.height * map.width;
-  const std::size_t scratch_size = Rows::scratch_size(grid.count(map.width));
+  if (size == 0) return;
+  const std::size_t scratch_size = grid.is_first ? 0 : Margined::scratch_size(rows, columns);
   for_planes(map.planes, num_threads, scratch_size, [&](std::size_t p, std::uint8_t* scratch) {
-    const auto base = static_cast<std::uint8_t>(map.classes[p] * kMapContexts);
     const std::uint8_t* plane = symbols + p * area;
     std::uint8_t* index = indexes + p * size;
-    std::uint8_t* symbol = taken ? taken + p * size : nullptr;
-    Rows rows(plane, map.height, map.width, grid.distance, scratch);
+    std::size_t base = map.classes[p] * kMapContexts;
+    if (grid.is_first) {
+      std::fill_n(index, size, static_cast<std::uint8_t>(base));
+    } else {
+      base += grid.is_diagonal ? 1 : 1 + kActivityBins;
+      Margined places(plane, map.width, grid, rows, columns, scratch);
+      for_rows(grid, map.height, map.width, [&](std::size_t row, std::size_t first, std::size_t count) {
+        make_bins(places.sums(row, grid.is_diagonal) + first, count, static_cast<std::uint8_t>(base), index);
+        index += count;
+      });
+    }
+    if (!taken) return;
+    std::uint8_t* symbol = taken + p * size;
     for_rows(grid, map.height, map.width, [&](std::size_t row, std::size_t first, std::size_t count) {
-      if (grid.is_first) {
-        std::fill_n(index, count, base);
-      } else {
-        const std::size_t context = 1 + (grid.is_diagonal ? 0 : kActivityBins);
-        write_indexes(rows.sums(row, grid.is_diagonal) + first, grid.step(), count,
-                      static_cast<std::uint8_t>(base + context), index);
-      }
-      index += count;
-      if (!symbol) return;
-      const std::uint8_t* from = plane + row * grid.distance * map.width + first * grid.distance;
-      for (std::size_t i = 0; i < count; ++i) symbol[i] = from[i * grid.step() * grid.distance];
+      gather(plane + (row * map.width + first) * grid.distance, grid.step() * grid.distance, count, symbol);
       symbol += count;
     });
   });
@@ -163,11 +189,12 @@ void write_pass(const FeatureMap& map, const std::uint8_t* taken, int pass, std:
                 std::size_t num_threads) {
   const Grid grid(pass);
   const std::size_t size = pass_size(map.height, map.width, pass), area = map.height * map.width;
+  if (size == 0) return;
   for_planes(map.planes, num_threads, 0, [&](std::size_t p, std::uint8_t*) {
     const std::uint8_t* symbol = taken + p * size;
     for_rows(grid, map.height, map.width, [&](std::size_t row, std::size_t first, std::size_t count) {
-      std::uint8_t* to = symbols + p * area + row * grid.distance * map.width + first * grid.distance;
-      for (std::size_t i = 0; i < count; ++i) to[i * grid.step() * grid.distance] = symbol[i];
+      std::uint8_t* to = symbols + p * area + (row * map.width + first) * grid.distance;
+      scatter(symbol, grid.step() * grid.distance, count, to);
       symbol += count;
     });
   });

@@ -63,6 +63,28 @@ void lower(std::atomic<std::size_t>& least, std::size_t mine) {
   }
 }
 
+constexpr std::size_t kFewLevels = 16;
+
+/// A pass over each block for each level, comparing whole vectors: faster than counts that wait for each
+/// other.
+void count_few(const std::uint8_t* symbols, std::size_t size, std::size_t num_levels, std::int64_t* counts) {
+  constexpr std::size_t kRun = 32 * 255;  // what 32 counts of a byte hold
+  for (std::size_t first = 0; first < size; first += kRun) {
+    const std::size_t count = std::min(size - first, kRun);
+    for (std::size_t level = 0; level < num_levels; ++level) {
+      std::uint8_t bytes[32]{};
+      std::size_t i = 0;
+      for (; i + 32 <= count; i += 32)
+        for (std::size_t k = 0; k < 32; ++k)
+          bytes[k] = static_cast<std::uint8_t>(bytes[k] + (symbols[first + i + k] == level));
+      std::int64_t total = 0;
+      for (const std::uint8_t byte : bytes) total += byte;
+      for (; i < count; ++i) total += symbols[first + i] == level;
+      counts[level] += total;
+    }
+  }
+}
+
 template <class Element>
 std::size_t look_up(const std::uint8_t* symbols, std::size_t first, std::size_t last, const Element* levels,
                     std::size_t num_levels, Element* values) {
@@ -122,15 +144,18 @@ Result reconstruct_features(const std::uint8_t* symbols, std::size_t size, const
 
 void count_symbols(const std::uint8_t* symbols, const std::uint8_t* indexes, std::size_t size,
                    std::size_t num_tables, std::size_t num_levels, std::int64_t* counts) {
+  if (!indexes && num_levels <= kFewLevels) return count_few(symbols, size, num_levels, counts);
   // Four counts side by side: one that was just written is not waited for.
   const std::size_t cells = num_tables * num_levels;
   std::vector<std::uint32_t> sides(4 * cells);
+  std::uint32_t* side[] = {&sides[0], &sides[cells], &sides[2 * cells], &sides[3 * cells]};
   constexpr std::size_t kMost = std::size_t{1} << 31;  // of a 32-bit count
   for (std::size_t first = 0; first < size; first += kMost) {
     const std::size_t last = std::min(size, first + kMost);
     for (std::size_t i = first; i < last; ++i)
-      ++sides[(i & 3) * cells + (indexes ? indexes[i] * num_levels : 0) + symbols[i]];
-    for (std::size_t i = 0; i < 4 * cells; ++i) counts[i % cells] += sides[i];
+      ++side[i & 3][(indexes ? indexes[i] * num_levels : 0) + symbols[i]];
+    for (std::size_t k = 0; k < 4; ++k)
+      for (std::size_t i = 0; i < cells; ++i) counts[i] += side[k][i];
     std::fill(sides.begin(), sides.end(), 0);
   }
 }

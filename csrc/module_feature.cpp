@@ -86,9 +86,10 @@ void count_into(const ByteArray& symbols, const std::optional<ByteArray>& indexe
              levels = static_cast<std::size_t>(counts.shape(1));
   const auto below = [](const ByteArray& bytes, std::size_t limit) {
     const std::uint8_t* data = bytes.data();
+    const std::size_t size = size_of(bytes);
     std::uint8_t largest = 0;
-    for (py::ssize_t i = 0; i < bytes.size(); ++i) largest = std::max(largest, data[i]);
-    return bytes.size() == 0 || largest < limit;
+    for (std::size_t i = 0; i < size; ++i) largest = std::max(largest, data[i]);
+    return size == 0 || largest < limit;
   };
   require(!indexes || size_of(*indexes) == size_of(symbols), "symbols and indexes must have one size");
   require(below(symbols, levels) && (indexes ? below(*indexes, tables) : tables > 0),

@@ -28,7 +28,7 @@ from .description import Description, calibrated, counted
 from .quantizer import Quantizer
 from .reader import Reader, sealed
 from .samples import FloatArray
-from .tensors import as_values, empty, levels_as
+from .tensors import as_output, as_values, empty, levels_as
 
 MAX_ELEMENTS = 1 << 28  # that a decoder makes room for, unless told otherwise
 _CLASSES = 4  # of channels, once their tables weigh little beside the symbols
@@ -102,7 +102,9 @@ class FeatureCodec:
         streams = rans.encode_batch(symbols_of, indexes_of, known.table, threads=threads)
         return Blob(dtype, values.shape, self.id if self.known else known, streams).to_bytes(known.has_context)
 
-    def decode(self, data: Any, *, threads: int = 1, max_elements: int = MAX_ELEMENTS) -> Tensor:
+    def decode(
+        self, data: Any, *, threads: int = 1, max_elements: int = MAX_ELEMENTS, out: Tensor | None = None
+    ) -> Tensor:
         """The tensor that :meth:`encode` quantized, on the CPU, in the dtype it had; the same bits on every machine.
 
         Parameters
@@ -110,21 +112,24 @@ class FeatureCodec:
         data : bytes-like, of this codec, or of any that sent its tables along
         threads : how many may work at once, 1 to 256
         max_elements : a larger tensor is refused before anything is allocated: few bytes can stand for many elements
+        out : contiguous CPU tensor of the coded one's shape and dtype, to decode into, and to return
 
         Raises
         ------
         BitstreamError
             The bytes are damaged, of another codec, or of too large a tensor.
+        ValueError
+            ``out`` is not such a tensor.
         """
         check_threads(threads)
         blob = read_blob(data, max_elements)
         if isinstance(blob.key, Description):
-            return _decode(blob, blob.key, threads)
+            return _decode(blob, blob.key, threads, out)
         if self.known is None or blob.key != self.id:
             ours = self.id.hex() if self.known else "not calibrated"
             raise BitstreamError(f"these bytes are of codec {blob.key.hex()}, this one is {ours}")
         _check_channels(self.known, blob.shape, BitstreamError)
-        return _decode(blob, self.known, threads)
+        return _decode(blob, self.known, threads, out)
 
     def encode_batch(self, tensors: Sequence[FloatArray], *, threads: int = 1) -> list[bytes]:
         """:meth:`encode` of each, ``threads`` at a time."""
@@ -192,7 +197,7 @@ def decode(data: Any, *, threads: int = 1, max_elements: int = MAX_ELEMENTS) -> 
     check_threads(threads)
     blob = read_blob(data, max_elements)
     if isinstance(blob.key, Description):
-        return _decode(blob, blob.key, threads)
+        return _decode(blob, blob.key, threads, None)
     raise BitstreamError(f"these bytes are of the calibrated codec {blob.key.hex()}: it must decode them")
 
 
@@ -203,7 +208,8 @@ def _check_channels(known: Description, shape: tuple[int, ...], error: type[Exce
         raise error(f"the codec is calibrated for {len(known.classes)} channels, got {channels} in {shape}")
 
 
-def _decode(blob: Blob, known: Description, threads: int) -> Tensor:
+def _decode(blob: Blob, known: Description, threads: int, out: Tensor | None) -> Tensor:
+    tensor, values = empty(blob.shape, blob.dtype) if out is None else (out, as_output(out, blob.shape, blob.dtype))
     symbols = np.empty(blob.shape, np.uint8)
 
     def stream(at: int, indexes: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -216,7 +222,6 @@ def _decode(blob: Blob, known: Description, threads: int) -> Tensor:
             raise BitstreamError(f"stream {at} of the tensor: {error}") from error
 
     known.coding(blob.shape).fill(symbols, stream, threads)
-    tensor, values = empty(blob.shape, blob.dtype)
     _core.feature_reconstruct(symbols, levels_as(known.levels, blob.dtype), values, threads)
     return tensor
 

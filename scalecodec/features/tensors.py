@@ -43,6 +43,17 @@ def empty(shape: tuple[int, ...], dtype: str) -> tuple[Tensor, NDArray[Any]]:
     return tensor, tensor.numpy() if dtype == "float32" else tensor.view(torch.uint16).numpy()
 
 
+def as_output(out: Tensor, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """The caller's very memory, as :func:`empty` has it; ValueError where it is of another form."""
+    wanted = f"a contiguous CPU tensor of {dtype} and shape {shape}"
+    if not isinstance(out, Tensor) or out.device.type != "cpu" or not out.is_contiguous():
+        raise ValueError(f"out must be {wanted}")
+    if tuple(out.shape) != shape or out.dtype is not getattr(torch, dtype):
+        raise ValueError(f"out must be {wanted}, got {out.dtype} and {tuple(out.shape)}")
+    dense = out.detach()
+    return dense.numpy() if dtype == "float32" else dense.view(torch.uint16).numpy()
+
+
 def levels_as(levels: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     """Levels in a tensor's dtype, rounded half to even, none beyond its finite values: float32, or uint16 of halves."""
     if dtype == "float32":

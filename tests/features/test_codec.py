@@ -160,6 +160,18 @@ def test_what_is_no_tensor_of_floats(tensor, words):
         FeatureCodec(QUANTIZERS["uniform"]).encode(tensor)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_memory_of_the_callers(dtype):
+    codec, tensor = FeatureCodec(QUANTIZERS["designed"]), maps((1, 4, 9, 9)).to(dtype)
+    data, out = codec.encode(tensor), torch.empty(1, 4, 9, 9, dtype=dtype)
+    assert codec.decode(data, out=out) is out
+    assert same(out, quantized(codec.quantizer, tensor))
+    for wrong in (out[:, :2], out.double(), out.transpose(2, 3), out.numpy() if dtype is torch.float32 else None):
+        if wrong is not None:
+            with pytest.raises(ValueError, match=r"out must be a contiguous CPU tensor of .* and shape \(1, 4, 9, 9\)"):
+                codec.decode(data, out=wrong)
+
+
 def test_callers_faults():
     codec = FeatureCodec(QUANTIZERS["uniform"])
     with pytest.raises(ValueError, match="16 axes, got 17"):

@@ -44,7 +44,6 @@ class Client:
         self._codecs, limits = list(codecs), limits or Limits()
         ids = [codec.id for codec in self._codecs]
         connection = socket.create_connection((host, port), timeout=limits.seconds)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._link = Link(connection, limits, bits_per_second)
         self.num_bytes = 0  # of the last message
         try:

@@ -45,13 +45,15 @@ class Link:
 
     Parameters
     ----------
-    connection : a connected stream socket; closed by :meth:`close`
+    connection : a connected TCP socket; closed by :meth:`close`
     limits : Limits
     bits_per_second : float, at which this end sends at most; 0: as fast as it goes
     """
 
     def __init__(self, connection: socket.socket, limits: Limits, bits_per_second: float = 0.0) -> None:
         self._socket, self._limits, self._rate = connection, limits, bits_per_second
+        # A message's last packet must not wait for the answer to those before it.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._free_at = 0.0  # when what was sent before has left a link of this rate
 
     def send(self, kind: int, content: bytes) -> None:

@@ -6,10 +6,11 @@ Everything takes a callable from batch to outputs: a network, or its two halves 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -133,15 +134,17 @@ def detect(
     return results
 
 
-def average_precision(detections: Iterable[dict[str, Any]], instances: str | os.PathLike[str]) -> AveragePrecision:
+def average_precision(
+    detections: Iterable[dict[str, Any]], instances: str | os.PathLike[str] | Mapping[str, Any]
+) -> AveragePrecision:
     """COCO's average precision of boxes, over all pictures of an annotation file.
 
     Parameters
     ----------
     detections : iterable of dict
         As `detect` gives them; at most the 100 best of a picture and class count. None at all is a precision of 0.
-    instances : path
-        COCO's JSON of annotations.
+    instances : path or mapping
+        COCO's JSON of annotations, or what it holds.
 
     Raises
     ------
@@ -156,13 +159,13 @@ def average_precision(detections: Iterable[dict[str, Any]], instances: str | os.
         from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise ImportError("average precision needs pycocotools: pip install 'scalecodec-core[eval]'") from error
-    annotations = _annotations(instances)
+    annotations, name = _annotations(instances), _name(instances)
     # copies, for the library adds fields of its own; and it takes a box for one only where it is a list
     found = [{**_complete(entry), "bbox": list(entry["bbox"])} for entry in detections]
     if strange := {entry["image_id"] for entry in found} - {entry["id"] for entry in annotations["images"]}:
-        raise ValueError(f"{os.fspath(instances)}: a detection is of picture {min(strange)}, which it does not list")
+        raise ValueError(f"{name}: a detection is of picture {min(strange)}, which it does not list")
     if all(box["iscrowd"] for box in annotations["annotations"]):
-        raise ValueError(f"{os.fspath(instances)}: there is no box to be found")
+        raise ValueError(f"{name}: there is no box to be found")
     if not found:
         return AveragePrecision(0.0, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -176,12 +179,16 @@ def average_precision(detections: Iterable[dict[str, Any]], instances: str | os.
     return AveragePrecision(float(judge.stats[0]), float(judge.stats[1]))
 
 
-def _annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
-    name = os.fspath(path)
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{name}: not JSON ({error})") from error
+def _annotations(source: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Checked; of a mapping copies, for the library adds fields to them."""
+    name = _name(source)
+    if isinstance(source, Mapping):
+        content: Any = copy.deepcopy(dict(source))
+    else:
+        try:
+            content = json.loads(Path(source).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{name}: not JSON ({error})") from error
     for part, fields in _FIELDS.items():
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list):
@@ -189,6 +196,10 @@ def _annotations(path: str | os.PathLike[str]) -> dict[str, Any]:
         if not all(isinstance(entry, dict) and fields <= entry.keys() for entry in entries):
             raise ValueError(f"{name}: an entry of {part} has not all of {', '.join(sorted(fields))}")
     return content
+
+
+def _name(source: str | os.PathLike[str] | Mapping[str, Any]) -> str:
+    return "annotations" if isinstance(source, Mapping) else os.fspath(source)
 
 
 def _complete(detection: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from . import features_codec, features_link
+from . import features_codec, features_eval, features_link
 
-_PARTS = (features_codec, features_link)
+_PARTS = (features_codec, features_link, features_eval)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy.typing as npt
 from torch import Tensor
 
 from . import accuracy
-from .accuracy import Preprocess
 from .networks import fastestdet, squeezenet
-from .rate_distortion import _rgb, find_images
+from .rate_distortion import find_images, read_rgb
+
+Preprocess = Callable[[npt.NDArray[Any]], Tensor]  # from uint8 [H, W, 3], RGB, to one network input
 
 
 class Score(NamedTuple):
@@ -44,7 +46,7 @@ class Task(Protocol):
 
 
 class Classes:
-    """Top-1 over a folder, as :func:`.accuracy.top1`.
+    """Top-1 over a folder.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ class Classes:
         num_classes: int = squeezenet.NUM_CLASSES,
     ) -> None:
         self._paths = thinned(find_images(folder), every)
-        self._wanted = [accuracy._class_of(path, num_classes) for path in self._paths]
+        self._wanted = [accuracy.class_of(path, num_classes) for path in self._paths]
         self._preprocess = preprocess
 
     def __len__(self) -> int:
@@ -118,7 +120,7 @@ class Boxes:
         every: int = 1,
         preprocess: Preprocess = fastestdet.preprocess,
     ) -> None:
-        annotations = accuracy._annotations(instances)
+        annotations = accuracy.annotations_of(instances)
         entries = thinned(annotations["images"], every)
         if not entries:
             raise ValueError(f"{os.fspath(instances)}: lists no picture")
@@ -135,7 +137,7 @@ class Boxes:
         """BitstreamError where a picture cannot be read."""
         self._sizes = []
         for entry in self._annotations["images"]:
-            rgb = _rgb(self._folder / entry["file_name"])
+            rgb = read_rgb(self._folder / entry["file_name"])
             self._sizes.append(rgb.shape[:2])
             yield self._preprocess(rgb)[None]
 
@@ -145,7 +147,7 @@ class Boxes:
         entries = self._annotations["images"]
         for entry, output, (height, width) in zip(entries, outputs, self._sizes, strict=True):
             rows = fastestdet.boxes(output[0], width, height).tolist()
-            found += (accuracy._result(entry["id"], row) for row in rows)
+            found += (accuracy.coco_result(entry["id"], row) for row in rows)
         return Score(*accuracy.average_precision(found, self._annotations))
 
 
@@ -165,7 +167,7 @@ def calibration_pictures(folder: str | os.PathLike[str], count: int) -> list[Pat
 
 def pictures(paths: Sequence[Path], preprocess: Preprocess) -> Iterator[Tensor]:
     """Each picture as one network input [1, ...]."""
-    return (preprocess(_rgb(path))[None] for path in paths)
+    return (preprocess(read_rgb(path))[None] for path in paths)
 
 
 def thinned(items: Sequence[Any], every: int) -> list[Any]:

@@ -100,7 +100,7 @@ def measure(
     rows: list[Row] = []
     warm: set[str] = set()
     for path in paths:
-        samples = _rgb(path)
+        samples = read_rgb(path)
         for rung in rungs:
             if rung.label not in warm:
                 rung.decode(rung.encode(samples))
@@ -122,7 +122,8 @@ def mean_curve(rows: Iterable[Row]) -> list[Point]:
     return [_mean(group) for group in groups.values()]
 
 
-def _rgb(path: Path) -> Samples:
+def read_rgb(path: Path) -> Samples:
+    """A picture as uint8 [H, W, 3], grey in all three; ValueError where it has alpha or 16 bits."""
     samples = image.read(path).samples
     if samples.dtype != np.uint8 or samples.shape[2] not in (1, 3):
         raise ValueError(

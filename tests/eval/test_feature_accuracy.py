@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from scalecodec import image
 from scalecodec.cli import features_eval
-from scalecodec.eval import accuracy, feature_accuracy, feature_codecs, feature_report, feature_tasks
+from scalecodec.eval import feature_accuracy, feature_codecs, feature_report, feature_tasks
 from scalecodec.eval.feature_pictures import HevcPictures, JpegPictures, tile, untile
 from scalecodec.eval.feature_summary import Reach, least_bits, summary
-from scalecodec.eval.networks import FastestDet, SqueezeNet, fastestdet, squeezenet
+from scalecodec.eval.networks import FastestDet, SqueezeNet, fastestdet
 
 SPLIT = "body.3"
 NUM_CLASSES = 8
@@ -142,14 +142,18 @@ def test_eight_bits_cost_eight_and_their_ends(rows):
     assert abs(linear.accuracy - rows[0].accuracy) <= 1 / 64
 
 
-def test_ours_needs_fewer_bits_than_the_whole_range(rows):
+def test_tables_by_neighbours_save_bits_and_change_nothing_else(rows):
+    by_label = {label: [row for row in rows if row.codec == label] for label in OURS}
+    for static, context in zip(*by_label.values(), strict=True):
+        assert context.accuracy == static.accuracy
+        assert context.bits_per_element < 0.9 * static.bits_per_element
+
+
+def test_the_summary_of_rows(rows):
     least = {one.codec: one for one in summary(rows)}
-    ours, full = least["ecsq-context"].bits_per_element, least["uniform-full"].bits_per_element
-    assert ours is not None
-    assert full is not None
-    assert ours < 0.8 * full
     assert least["none"].bits_per_element == 32
     assert not least["none"].is_bound
+    assert least["ecsq-context"].bits_per_element <= least["ecsq-static"].bits_per_element
 
 
 def error(codec: feature_codecs.TensorCodec, tensors: Sequence[Tensor]) -> tuple[float, float]:
@@ -343,12 +347,7 @@ def folder(tmp_path_factory):
     return root
 
 
-def test_classes_score_as_top1_does(folder):
-    network = squeezenet.load(folder / "squeezenet.safetensors")
-    task = feature_tasks.Classes(folder / "test")
-    with torch.no_grad():
-        outputs = [network(one) for one in task.inputs()]
-    assert task.score(outputs).accuracy == accuracy.top1(network, folder / "test")
+def test_classes_score_the_share_that_is_right(folder):
     half = feature_tasks.Classes(folder / "test", every=2)
     right = torch.zeros(1, 1000)
     assert len(half) == 3
@@ -369,10 +368,6 @@ def test_boxes_score_as_average_precision_does(folder):
         score = task.score(outputs)
         assert score.ap50 == 1  # of pictures that were left out nothing is missed
         assert 0 < score.accuracy < 1
-        if every == 1:
-            left = list(reversed(outputs))
-            found = accuracy.detect(lambda _, left=left: left.pop(), *places, batch_size=1)
-            assert score == accuracy.average_precision(found, folder / "boxes.json")
 
 
 def test_calibration_pictures_are_spread(folder):

@@ -20,7 +20,7 @@ from torch import fx, nn
 
 from scalecodec import image
 from scalecodec.errors import BitstreamError
-from scalecodec.eval import accuracy
+from scalecodec.eval import accuracy, feature_tasks
 from scalecodec.eval.networks import FastestDet, SqueezeNet, detections, fastestdet, squeezenet
 
 NETWORKS = {SqueezeNet: squeezenet, FastestDet: fastestdet}
@@ -244,32 +244,6 @@ def test_cocos_ids():
     assert [fastestdet.COCO_IDS[at] for at in (0, 11, 24, 57, 79)] == [1, 13, 27, 63, 90]
 
 
-def shade(rgb: np.ndarray) -> torch.Tensor:
-    return torch.tensor(float(rgb.mean()))
-
-
-def test_top1_counts_in_batches_of_any_size(tmp_path):
-    for number, level in ((0, 0), (1, 100), (2, 200), (3, 0), (4, 100)):
-        samples = np.full((4, 5, 1 if number == 2 else 3), level, np.uint8)
-        image.write(tmp_path / f"{number:04}.png", image.Picture(samples))
-
-    def forward(levels: torch.Tensor) -> torch.Tensor:
-        return nn.functional.one_hot((levels / 100).long(), 5)
-
-    for size in (1, 2, 5, 9):
-        assert accuracy.top1(forward, tmp_path, preprocess=shade, batch_size=size) == 3 / 5
-    for wrong, match in (
-        (lambda x: forward(x)[:1], "5 rows for 5 pictures"),
-        (lambda x: forward(x).tolist(), "got list"),
-        (lambda x: x, r"scores must be \[5, classes\]"),
-        (lambda x: forward(x)[:, :2], "0002.png: the name must be the number of a class, 0 to 1"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            accuracy.top1(wrong, tmp_path, preprocess=shade)
-    with pytest.raises(ValueError, match="at least 1 picture, got 0"):
-        accuracy.top1(forward, tmp_path, preprocess=shade, batch_size=0)
-
-
 @pytest.fixture
 def scene(tmp_path: Path) -> tuple[Path, Path]:
     """A folder of two pictures of 64x32, and their annotations: one person; one person and one dog."""
@@ -290,15 +264,13 @@ def scene(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path, path
 
 
-def test_detect_gives_cocos_results(scene):
+def test_boxes_in_cocos_form(scene):
     folder, instances = scene
     grid = torch.zeros(1, 85, 1, 1)
     grid[:, 0], grid[:, 5 + 16] = 1, 1  # a dog, half as wide and high as the picture, in its upper left quarter
-    found = accuracy.detect(lambda x: grid.expand(len(x), -1, -1, -1), folder, instances, batch_size=1)
-    box = {"category_id": 18, "bbox": [-16, -8, 32, 16], "score": 1}
-    assert found == [{"image_id": number, **box} for number in (7, 8)]
-    with pytest.raises(ValueError, match=r"\[2, 85, rows, columns\]"):
-        accuracy.detect(lambda x: x, folder, instances)
+    (row,) = fastestdet.boxes(grid[0], 64, 32).tolist()
+    assert accuracy.coco_result(7, row) == {"image_id": 7, "category_id": 18, "bbox": [-16, -8, 32, 16], "score": 1}
+    assert len(feature_tasks.Boxes(folder, instances)) == 2
 
 
 def test_average_precision(scene, capfd):
@@ -346,9 +318,15 @@ def test_without_pycocotools(scene, monkeypatch):
         accuracy.average_precision([], scene[1])
 
 
+@torch.no_grad()
+def score(network, task):
+    return task.score([network(one) for one in task.inputs()])
+
+
 def test_squeezenet_on_photographs(data):
     network = squeezenet.load(data / "weights/squeezenet1_1/squeezenet1_1_caffe.safetensors")
-    assert accuracy.top1(network, data / "imagenet_500") == pytest.approx(0.616, abs=0.005)
+    found = score(network, feature_tasks.Classes(data / "imagenet_500"))
+    assert found.accuracy == pytest.approx(0.616, abs=0.005)
 
 
 def test_fastestdet_on_photographs(data):
@@ -356,8 +334,8 @@ def test_fastestdet_on_photographs(data):
     network = fastestdet.load(data / "weights/fastestdet/fastestdet.safetensors")
     instances = data / "coco_val_155/instances.json"
     assert {entry["id"] for entry in json.loads(instances.read_text())["categories"]} == set(fastestdet.COCO_IDS)
-    found = accuracy.detect(network, data / "coco_val_155/images", instances)
-    assert accuracy.average_precision(found, instances) == pytest.approx((0.1618, 0.3056), abs=0.003)
+    found = score(network, feature_tasks.Boxes(data / "coco_val_155/images", instances))
+    assert found == pytest.approx((0.1618, 0.3056), abs=0.003)
 
 
 def test_fastestdet_is_its_onnx(data):

@@ -143,10 +143,15 @@ def test_eight_bits_cost_eight_and_their_ends(rows):
 
 
 def test_tables_by_neighbours_save_bits_and_change_nothing_else(rows):
-    by_label = {label: [row for row in rows if row.codec == label] for label in OURS}
-    for static, context in zip(*by_label.values(), strict=True):
+    compared = 0
+    for static in (row for row in rows if row.codec == "ecsq-static"):
+        context = next(row for row in rows if (row.codec, row.setting) == ("ecsq-context", static.setting))
         assert context.accuracy == static.accuracy
-        assert context.bits_per_element < 0.9 * static.bits_per_element
+        # Where so few bits leave one level, with c_min at 0, there is nothing to save.
+        if static.bits_per_element > 0.5 * static.setting:
+            compared += 1
+            assert context.bits_per_element < 0.9 * static.bits_per_element
+    assert compared >= 4
 
 
 def test_the_summary_of_rows(rows):

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend.hpp"
+#include "feature_estimate.hpp"
 #include "feature_map.hpp"
 #include "feature_quant.hpp"
 #include "module.hpp"
@@ -101,19 +102,23 @@ void count_into(const ByteArray& symbols, const std::optional<ByteArray>& indexe
   count_symbols(symbol, index, size, tables, levels, to);
 }
 
-FeatureMap map_of(const ByteArray& symbols, const ByteArray& classes, int pass) {
+FeatureMap map_of(const ByteArray& symbols, const ByteArray& classes, std::size_t most_classes) {
   require(symbols.ndim() == 3 && classes.ndim() == 1 && classes.shape(0) == symbols.shape(0),
           "symbols must be [planes, height, width], and classes [planes]");
-  require(pass >= 0 && pass < kMapPasses, "there is no such pass");
   for (py::ssize_t p = 0; p < classes.size(); ++p)
-    require((classes.data()[p] + 1) * kMapContexts <= 256, "a class is too large");
+    require(classes.data()[p] < most_classes, "a class is too large");
   const auto side = [&](int axis) { return static_cast<std::size_t>(symbols.shape(axis)); };
   return {side(0), side(1), side(2), classes.data()};
 }
 
+void check_pass(int pass) {
+  require(pass >= 0 && pass < kMapPasses, "there is no such pass");
+}
+
 void read_map(const ByteArray& symbols, const ByteArray& classes, int pass, ByteArray indexes,
               std::optional<ByteArray> taken, std::size_t threads) {
-  const FeatureMap map = map_of(symbols, classes, pass);
+  check_pass(pass);
+  const FeatureMap map = map_of(symbols, classes, 256 / kMapContexts);
   const std::size_t size = map.planes * pass_size(map.height, map.width, pass);
   require(size_of(indexes) == size && (!taken || size_of(*taken) == size), "the pass has another size");
   std::uint8_t* index = indexes.mutable_data();
@@ -125,12 +130,47 @@ void read_map(const ByteArray& symbols, const ByteArray& classes, int pass, Byte
 
 void write_map(ByteArray symbols, const ByteArray& classes, int pass, const ByteArray& taken,
                std::size_t threads) {
-  const FeatureMap map = map_of(symbols, classes, pass);
+  check_pass(pass);
+  const FeatureMap map = map_of(symbols, classes, 256 / kMapContexts);
   require(size_of(taken) == map.planes * pass_size(map.height, map.width, pass), "the pass has another size");
   std::uint8_t* to = symbols.mutable_data();
   const std::uint8_t* from = taken.data();
   py::gil_scoped_release release;
   write_pass(map, from, pass, to, threads);
+}
+
+void surroundings(const ByteArray& symbols, const ByteArray& classes, ByteArray indexes,
+                  std::size_t threads) {
+  const FeatureMap map = map_of(symbols, classes, 256 / kEstimateBins);
+  require(size_of(indexes) == size_of(symbols), "symbols and indexes must have one size");
+  std::uint8_t* to = indexes.mutable_data();
+  const std::uint8_t* from = symbols.data();
+  py::gil_scoped_release release;
+  read_surroundings(map, from, to, threads);
+}
+
+void estimate_values(const ByteArray& symbols, const ByteArray& classes, const py::array& table,
+                     py::array values, std::size_t threads) {
+  require((values.flags() & py::array::c_style) && (table.flags() & py::array::c_style),
+          "arrays must be C-contiguous");
+  require(values.itemsize() == table.itemsize() && (values.itemsize() == 2 || values.itemsize() == 4),
+          "table and values must have elements of 2 or 4 bytes");
+  require(size_of(values) == size_of(symbols), "values and symbols must have one size");
+  require(table.ndim() == 2 && table.shape(0) % static_cast<py::ssize_t>(kEstimateBins) == 0 &&
+              table.shape(1) <= 256,
+          "the table must be [classes * bins, levels]");
+  const FeatureMap map = map_of(symbols, classes, static_cast<std::size_t>(table.shape(0)) / kEstimateBins);
+  const auto element_bytes = static_cast<std::size_t>(table.itemsize());
+  const auto num_levels = static_cast<std::size_t>(table.shape(1));
+  const std::uint8_t* from = symbols.data();
+  const void* by_index = table.data();
+  void* to = values.mutable_data();
+  Result result;
+  {
+    py::gil_scoped_release release;
+    result = estimate_features(map, from, by_index, num_levels, element_bytes, to, threads);
+  }
+  check(result);
 }
 
 }  // namespace
@@ -144,6 +184,11 @@ void bind_feature(py::module_& module) {
              py::arg("values"), py::arg("threads"));
   module.def("count_symbols", &count_into, py::arg("symbols"), py::arg("indexes"),
              py::arg("counts").noconvert());
+  module.attr("ESTIMATE_BINS") = kEstimateBins;
+  module.def("feature_surroundings", &surroundings, py::arg("symbols"), py::arg("classes"),
+             py::arg("indexes").noconvert(), py::arg("threads"));
+  module.def("feature_estimate", &estimate_values, py::arg("symbols"), py::arg("classes"), py::arg("table"),
+             py::arg("values"), py::arg("threads"));
   module.def("map_pass_size", &pass_size, py::arg("height"), py::arg("width"), py::arg("index"));
   module.def("map_read_pass", &read_map, py::arg("symbols").noconvert(), py::arg("classes"), py::arg("index"),
              py::arg("indexes").noconvert(), py::arg("taken"), py::arg("threads"));

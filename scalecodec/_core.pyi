@@ -214,6 +214,17 @@ def feature_reconstruct(
     values: NDArray[np.float32] | NDArray[np.uint16],
     threads: int,
 ) -> None: ...
+
+ESTIMATE_BINS: int
+
+def feature_surroundings(symbols: _Bytes, classes: _Bytes, indexes: _Bytes, threads: int) -> None: ...
+def feature_estimate(
+    symbols: _Bytes,
+    classes: _Bytes,
+    table: NDArray[np.float32] | NDArray[np.uint16],
+    values: NDArray[np.float32] | NDArray[np.uint16],
+    threads: int,
+) -> None: ...
 def count_symbols(symbols: _Bytes, indexes: _Bytes | None, counts: NDArray[np.int64]) -> None: ...
 def map_pass_size(height: int, width: int, index: int) -> int: ...
 def map_read_pass(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,8 +24,9 @@ from scalecodec.cdf import ID_BYTES
 from scalecodec.errors import BitstreamError
 
 from .blob import MAX_AXES, Blob, read_blob
+from .calibration import Calibration
 from .coding import CODINGS, Coding, channel_means, classes_of, layout
-from .description import Description, calibrated, counted
+from .description import Description, counted
 from .quantizer import Quantizer
 from .reader import Reader, sealed
 from .samples import FloatArray
@@ -34,6 +36,7 @@ MAX_ELEMENTS = 1 << 28  # that a decoder makes room for, unless told otherwise
 _CLASSES = 4  # of channels, once their tables weigh little beside the symbols
 _LARGE = 1 << 16
 _MAGIC = b"SCQ\x01"  # of a codec's own bytes
+_HAS_ESTIMATES = 128  # of its flags
 
 
 class FeatureCodec:
@@ -62,12 +65,10 @@ class FeatureCodec:
         ----------
         tensors : as for :meth:`encode`, all of as many channels; a byte an element is kept meanwhile
         """
-        return self.calibrate_symbols([self.symbols(tensor, threads=threads) for tensor in tensors], threads=threads)
-
-    def calibrate_symbols(self, symbols: Sequence[NDArray[np.uint8]], *, threads: int = 1) -> FeatureCodec:
-        """:meth:`calibrate` from what :meth:`symbols` gave."""
-        known = calibrated(self.quantizer.levels, symbols, self.coding, threads)
-        return FeatureCodec(self.quantizer, self.coding, known)
+        gathered = Calibration(self.quantizer, self.coding)
+        for tensor in tensors:
+            gathered.update(tensor, self.symbols(tensor, threads=threads))
+        return FeatureCodec(self.quantizer, self.coding, gathered.finish(threads))
 
     def symbols(self, tensor: FloatArray, *, threads: int = 1) -> NDArray[np.uint8]:
         """The symbol of each element, in an array of the tensor's shape; errors as of :meth:`encode`."""
@@ -144,28 +145,35 @@ class FeatureCodec:
         """Eight bytes, of SHA-256 of all that decoding depends on; ValueError without calibration."""
         known = self._calibrated()
         kind = bytes([known.has_context]) + len(known.classes).to_bytes(4, "little")
-        return hashlib.sha256(b"scalecodec features v1" + kind + known.to_bytes()).digest()[:ID_BYTES]
+        content = kind + known.to_bytes() + _floats(known.estimates)
+        return hashlib.sha256(b"scalecodec features v1" + content).digest()[:ID_BYTES]
 
     def to_bytes(self) -> bytes:
         """A calibrated codec for :meth:`from_bytes`, thresholds and all (FORMAT.md, section 8.4)."""
         known = self._calibrated()
-        kind = bytes([CODINGS.index(self.coding)]) + len(known.classes).to_bytes(4, "little")
-        return sealed(_MAGIC, kind + known.to_bytes() + self.quantizer.thresholds.astype("<f4").tobytes())
+        flags = CODINGS.index(self.coding) | (0 if known.estimates is None else _HAS_ESTIMATES)
+        head = bytes([flags]) + len(known.classes).to_bytes(4, "little") + known.to_bytes()
+        return sealed(_MAGIC, head + _floats(self.quantizer.thresholds) + _floats(known.estimates))
 
     @classmethod
     def from_bytes(cls, data: Any) -> FeatureCodec:
         """The codec that :meth:`to_bytes` wrote; BitstreamError where the bytes are no such thing."""
         reader = Reader(data, _MAGIC, "a feature codec")
-        kind, channels = reader.byte(), int.from_bytes(reader.take(4), "little")
+        flags, channels = reader.byte(), int.from_bytes(reader.take(4), "little")
+        kind = flags & ~_HAS_ESTIMATES
         if kind >= len(CODINGS):
             raise BitstreamError(f"coding {kind} is not of this version")
         if channels > MAX_ELEMENTS:
             raise BitstreamError(f"{channels} channels, of which at most {MAX_ELEMENTS} are allowed")
         known = Description.read(reader, channels, CODINGS[kind] == "context")
-        thresholds = np.frombuffer(reader.take(4 * (len(known.levels) - 1)), "<f4")
+        thresholds = _read_floats(reader, len(known.levels) - 1)
+        if flags & _HAS_ESTIMATES:
+            rows = known.num_classes * _core.ESTIMATE_BINS
+            estimates = _read_floats(reader, rows * len(known.levels)).reshape(rows, len(known.levels))
+            known = replace(known, estimates=estimates)
         reader.finish()
         try:
-            quantizer = Quantizer(known.levels, thresholds.astype(np.float32))
+            quantizer = Quantizer(known.levels, thresholds)
         except ValueError as error:
             raise BitstreamError(str(error)) from error
         return cls(quantizer, CODINGS[kind], known)
@@ -221,9 +229,25 @@ def _decode(blob: Blob, known: Description, threads: int, out: Tensor | None) ->
         except ValueError as error:  # an escaped symbol that no byte holds
             raise BitstreamError(f"stream {at} of the tensor: {error}") from error
 
-    known.coding(blob.shape).fill(symbols, stream, threads)
-    _core.feature_reconstruct(symbols, levels_as(known.levels, blob.dtype), values, threads)
+    coding = known.coding(blob.shape)
+    coding.fill(symbols, stream, threads)
+    if known.estimates is None:
+        _core.feature_reconstruct(symbols, levels_as(known.levels, blob.dtype), values, threads)
+    else:
+        planes, classes = coding.planes(symbols)
+        _core.feature_estimate(planes, classes, levels_as(known.estimates, blob.dtype), values, threads)
     return tensor
+
+
+def _floats(values: NDArray[np.float32] | None) -> bytes:
+    return b"" if values is None else values.astype("<f4").tobytes()
+
+
+def _read_floats(reader: Reader, count: int) -> NDArray[np.float32]:
+    values = np.frombuffer(reader.take(4 * count), "<f4").astype(np.float32)
+    if not np.isfinite(values).all():
+        raise BitstreamError("a threshold or an estimate is not finite")
+    return values
 
 
 def _map(action: Any, items: Sequence[Any], threads: int) -> list[Any]:

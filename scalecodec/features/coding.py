@@ -48,7 +48,7 @@ class Coding:
 
     def read(self, symbols: Bytes, threads: int) -> Iterator[tuple[Bytes, Bytes]]:
         """Symbols and indexes of each stream, flat."""
-        planes, classes = self._planes(symbols)
+        planes, classes = self.planes(symbols)
         if not self.has_context:
             yield planes.reshape(-1), np.repeat(classes, prod(planes.shape[1:]))
             return
@@ -59,7 +59,7 @@ class Coding:
 
     def fill(self, symbols: Bytes, decode: Callable[[int, Bytes], Bytes], threads: int) -> None:
         """Put into ``symbols`` what ``decode(stream, indexes)`` gives for each stream, flat."""
-        planes, classes = self._planes(symbols)
+        planes, classes = self.planes(symbols)
         if not self.has_context:
             planes.reshape(-1)[:] = decode(0, np.repeat(classes, prod(planes.shape[1:])))
             return
@@ -68,7 +68,7 @@ class Coding:
             _core.map_read_pass(planes, classes, index, indexes, None, threads)
             _core.map_write_pass(planes, classes, index, decode(index, indexes), threads)
 
-    def _planes(self, symbols: Bytes) -> tuple[Bytes, Bytes]:
+    def planes(self, symbols: Bytes) -> tuple[Bytes, Bytes]:
         """The symbols as [planes, height, width], a view, and the class of each plane."""
         _, height, width = layout(self.shape)
         count = prod(self.shape) // max(1, height * width) if prod(self.shape) else 0

@@ -13,11 +13,10 @@ from scalecodec import _core
 from scalecodec.cdf import CdfTable
 from scalecodec.errors import BitstreamError
 
-from .coding import MAX_CLASSES, Coding, channel_means, classes_of, layout
+from .coding import MAX_CLASSES, Coding
 from .reader import Reader
 from .tables import ABSENT, codes_of, table_of
 
-CALIBRATED_CLASSES = 8  # of channels, where their tables are not sent with each tensor
 _CLASS_BITS = 4
 
 
@@ -30,6 +29,8 @@ class Description:
     levels : float32 [N], strictly ascending
     has_context, classes, num_classes : as of a Coding
     codes : uint8 [tables, N], as :mod:`.tables` has them; a table of which all are absent is not in use
+    estimates : float32 [num_classes * ESTIMATE_BINS, N], what a symbol stands for by its channel's class and its eight
+        neighbours; None: its level
     """
 
     levels: NDArray[np.float32]
@@ -37,6 +38,7 @@ class Description:
     classes: NDArray[np.uint8]
     num_classes: int
     codes: NDArray[np.uint8]
+    estimates: NDArray[np.float32] | None = None
 
     @cached_property
     def table(self) -> CdfTable:
@@ -48,7 +50,7 @@ class Description:
         return Coding(shape, self.has_context, self.classes, self.num_classes)
 
     def to_bytes(self) -> bytes:
-        """Without ``has_context`` and the number of channels, which stand elsewhere."""
+        """Without ``has_context``, the number of channels and estimates, which stand elsewhere."""
         used = (self.codes != ABSENT).any(1)
         classes = _nibbles(self.classes) if self.num_classes > 1 else b""
         head = bytes([len(self.levels) - 1]) + self.levels.astype("<f4").tobytes() + bytes([self.num_classes])
@@ -75,36 +77,12 @@ class Description:
 
 def counted(levels: NDArray[np.float32], coding: Coding, parts: Sequence[tuple[NDArray[np.uint8], ...]]) -> Description:
     """With the frequencies of these symbols and indexes."""
-    counts = _counts(coding, len(levels), parts)
+    counts = count(coding, len(levels), parts)
     return Description(levels, coding.has_context, coding.classes, coding.num_classes, codes_of(counts))
 
 
-def calibrated(
-    levels: NDArray[np.float32], symbols: Sequence[NDArray[np.uint8]], coding: str, threads: int
-) -> Description:
-    """With the frequencies of several tensors, any symbol possible everywhere.
-
-    Raises
-    ------
-    ValueError
-        There are none, or they have different numbers of channels.
-    """
-    channels = {layout(one.shape)[0] for one in symbols if one.size}
-    if len(channels) != 1:
-        raise ValueError(f"calibration takes tensors of one number of channels, got {sorted(channels)}")
-    num_classes = 1 if coding == "static" else min(CALIBRATED_CLASSES, *channels)
-    means = sum(channel_means(one) * one.size for one in symbols if one.size)
-    classes, has_context = classes_of(np.asarray(means), num_classes), coding == "context"
-    counts = np.zeros(())
-    for one in symbols:
-        place = Coding(one.shape, has_context, classes, num_classes)
-        counts = counts + _counts(place, len(levels), list(place.read(one, threads)))
-    # Each table is given one symbol more, shared out as all symbols are, and each of these one itself.
-    share = (counts.sum(0) + 1) / (counts.sum() + len(levels))
-    return Description(levels, has_context, classes, num_classes, codes_of(counts + share))
-
-
-def _counts(coding: Coding, num_levels: int, parts: Sequence[tuple[NDArray[np.uint8], ...]]) -> NDArray[np.int64]:
+def count(coding: Coding, num_levels: int, parts: Sequence[tuple[NDArray[np.uint8], ...]]) -> NDArray[np.int64]:
+    """How often each symbol comes with each index: int64 [tables, num_levels]."""
     counts = np.zeros((coding.num_tables, num_levels), np.int64)
     for taken, indexes in parts:
         _core.count_symbols(taken, indexes, counts)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .calibration import Calibration
 from .codec import FeatureCodec
 from .design import design
 from .histogram import Histogram
@@ -95,11 +96,11 @@ def calibrate(
     if not counted:
         raise ValueError("the loader gives nothing to calibrate with")
     plain = [FeatureCodec(design(one, levels, **design_options), coding) for one in counted]
-    kept: list[list[Any]] = [[] for _ in plain]
+    gathered = [Calibration(codec.quantizer, coding) for codec in plain]
     for tensors in _walk(front, loader, lambda done: tell(0.5 + done / 2, "tables")):
-        for symbols, codec, tensor in zip(kept, plain, tensors, strict=True):
-            symbols.append(codec.symbols(tensor))
-    codecs = [codec.calibrate_symbols(symbols) for codec, symbols in zip(plain, kept, strict=True)]
+        for one, codec, tensor in zip(gathered, plain, tensors, strict=True):
+            one.update(tensor, codec.symbols(tensor))
+    codecs = [FeatureCodec(one.quantizer, coding, found.finish(1)) for one, found in zip(plain, gathered, strict=True)]
     tell(1, "")
     return SplitNetwork(front, back, codecs)
 

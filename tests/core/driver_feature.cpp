@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "driver.hpp"
+#include "feature_estimate.hpp"
 #include "feature_map.hpp"
 #include "feature_quant.hpp"
 #include "quantize.hpp"
@@ -52,6 +53,46 @@ void walk(const std::uint8_t* plane, std::size_t height, std::size_t width, int 
     }
 }
 
+/// The eight neighbours of every place, and a table by their sum.
+void test_estimates(Random& random, const FeatureMap& map, Exact<std::uint8_t>& symbols,
+                    std::size_t num_levels) {
+  constexpr int kAround[] = {0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 50};
+  const auto rows = static_cast<std::ptrdiff_t>(map.height), columns = static_cast<std::ptrdiff_t>(map.width);
+  Exact<std::uint8_t> indexes(symbols.size);
+  Exact<std::uint16_t> table(12 * kEstimateBins * num_levels), values(symbols.size);
+  for (std::size_t i = 0; i < table.size; ++i) table.data[i] = static_cast<std::uint16_t>(random.bits());
+  const std::size_t threads = 1 + random.below(3);
+  read_surroundings(map, symbols.data.get(), indexes.data.get(), threads);
+  CHECK(
+      estimate_features(map, symbols.data.get(), table.data.get(), num_levels, 2, values.data.get(), threads)
+          .ok());
+  for (std::size_t n = 0; n < symbols.size; ++n) {
+    const std::size_t p = n / (map.height * map.width), place = n % (map.height * map.width);
+    const auto i = static_cast<std::ptrdiff_t>(place / map.width),
+               j = static_cast<std::ptrdiff_t>(place % map.width);
+    int sum = 0;
+    for (std::ptrdiff_t by_y = -1; by_y <= 1; ++by_y)
+      for (std::ptrdiff_t by_x = -1; by_x <= 1; ++by_x) {
+        const std::ptrdiff_t y = by_y ? mirrored(i, by_y, rows) : i,
+                             x = by_x ? mirrored(j, by_x, columns) : j;
+        if ((by_y == 0 && by_x == 0) || y == kNone || x == kNone) continue;
+        sum += std::min<int>(symbols.data[(p * map.height + static_cast<std::size_t>(y)) * map.width +
+                                          static_cast<std::size_t>(x)],
+                             15);
+      }
+    std::size_t index = map.classes[p] * kEstimateBins;
+    for (const int edge : kAround) index += sum > edge;
+    CHECK(indexes.data[n] == index);
+    CHECK(values.data[n] == table.data[index * num_levels + symbols.data[n]]);
+  }
+  if (symbols.size == 0) return;
+  const std::size_t bad = random.below(symbols.size);
+  symbols.data[bad] = static_cast<std::uint8_t>(num_levels);
+  const Result result =
+      estimate_features(map, symbols.data.get(), table.data.get(), num_levels, 2, values.data.get(), threads);
+  CHECK(result.status == Status::kStreamSymbol && result.where == bad);
+}
+
 void test_plane(Random& random, std::size_t planes, std::size_t height, std::size_t width) {
   const std::size_t area = height * width;
   Exact<std::uint8_t> symbols(planes * area), classes(planes), again(planes * area);
@@ -83,6 +124,7 @@ void test_plane(Random& random, std::size_t planes, std::size_t height, std::siz
   }
   CHECK(std::equal(again.data.get(), again.data.get() + again.size, symbols.data.get()));
   for (const int count : times) CHECK(count == 1);
+  test_estimates(random, map, symbols, static_cast<std::size_t>(most));
 }
 
 void test_values(Random& random, const IndexKernels& kernels) {

@@ -95,8 +95,22 @@ def places(plane, index):
             yield i * distance, j * distance, context
 
 
+ESTIMATE_EDGES = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 50)
+
+
+def estimates(symbols, kinds, table):
+    """The entry of a table [class * 14 + bin, symbol] for every place."""
+    found = np.zeros(symbols.shape, np.float32)
+    for p, plane in enumerate(symbols):
+        for i, j in np.ndindex(plane.shape):
+            around = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+            total = sum(neighbour(plane, i, j, y, x, 1) for y, x in around)
+            found[p, i, j] = table[14 * kinds[p] + sum(total > edge for edge in ESTIMATE_EDGES), plane[i, j]]
+    return found
+
+
 def decode(data, codec=None):
-    """Shape, dtype name, and the levels of all symbols as float32."""
+    """Shape, dtype name, and what all symbols stand for as float32."""
     source = Bytes(data[:-4])
     assert source.take(4) == b"SCF\x01"
     flags, num_axes = source.take(2)
@@ -106,7 +120,7 @@ def decode(data, codec=None):
     if flags & 8:
         source.take(8)
         known = Bytes(codec[:-4])
-        known.take(9)
+        coding = known.take(9)[4]
         levels, classes, rows = description(known, int.from_bytes(codec[5:9], "little"), has_context)
     else:
         levels, classes, rows = description(source, channels, has_context)
@@ -124,4 +138,9 @@ def decode(data, codec=None):
         for (p, y, x, _), value in zip(found, values, strict=True):
             symbols[p, y, x] = value
     assert source.at == len(source.data)
-    return shape, ("float32", "float16", "bfloat16")[flags & 3], levels[symbols].reshape(shape)
+    values = levels[symbols]
+    if flags & 8 and coding & 128:
+        known.take(4 * (len(levels) - 1))
+        table = np.frombuffer(known.data[known.at :], "<f4").reshape(-1, len(levels))
+        values = estimates(symbols, kinds, table)
+    return shape, ("float32", "float16", "bfloat16")[flags & 3], values.reshape(shape)

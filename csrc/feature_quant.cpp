@@ -152,8 +152,11 @@ void count_symbols(const std::uint8_t* symbols, const std::uint8_t* indexes, std
   constexpr std::size_t kMost = std::size_t{1} << 31;  // of a 32-bit count
   for (std::size_t first = 0; first < size; first += kMost) {
     const std::size_t last = std::min(size, first + kMost);
-    for (std::size_t i = first; i < last; ++i)
-      ++side[i & 3][(indexes ? indexes[i] * num_levels : 0) + symbols[i]];
+    for (std::size_t i = first; i < last; ++i) {
+      // The arrays are another thread's too, and may have changed since they were checked.
+      const std::size_t cell = (indexes ? indexes[i] * num_levels : 0) + symbols[i];
+      ++side[i & 3][cell < cells ? cell : 0];
+    }
     for (std::size_t k = 0; k < 4; ++k)
       for (std::size_t i = 0; i < cells; ++i) counts[i] += side[k][i];
     std::fill(sides.begin(), sides.end(), 0);

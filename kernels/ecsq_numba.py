@@ -70,10 +70,12 @@ def _make_levels(values, sums, levels, thresholds, mass, bins, count):  # type: 
     kept, begin = 0, 0
     for n in range(count):
         end = _count_up_to(values, thresholds[n]) if n < count - 1 else len(values)
-        if end > begin:
+        if end > begin and sums[0, end] > sums[0, begin]:
             for k in range(3):
                 bins[k, kept] = sums[k, end] - sums[k, begin]
-            mass[kept], levels[kept] = bins[0, kept], bins[1, kept] / bins[0, kept]
+            # A mean lies among what it is of, whatever rounding does to sums.
+            mean = min(max(bins[1, kept] / bins[0, kept], values[begin]), values[end - 1])
+            mass[kept], levels[kept] = bins[0, kept], mean
             begin = end
             kept += 1
     if kept > 1:

@@ -34,7 +34,10 @@ def design(
         sums = np.array([(weights * values)[bins == n].sum() for n in range(len(levels))])
         alive = mass > 0
         ends = levels[0], levels[-1]
-        levels, mass = sums[alive] / mass[alive], mass[alive]
+        # A mean lies among what it is of, whatever rounding does to sums.
+        least = np.array([values[bins == n].min(initial=np.inf) for n in range(len(levels))])
+        most = np.array([values[bins == n].max(initial=-np.inf) for n in range(len(levels))])
+        levels, mass = np.clip(sums[alive] / mass[alive], least[alive], most[alive]), mass[alive]
         if len(levels) > 1:  # where one is left, it is the mean of all
             levels[0], levels[-1] = ends
         lengths = -np.log2(mass)

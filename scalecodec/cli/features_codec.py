@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def _encode(options: argparse.Namespace) -> None:
     data = codec.encode(tensors[0])
     output = options.output or str(Path(options.tensor).with_suffix(".scf"))
     write_atomic(output, data)
-    count = max(1, tensors[0].size if hasattr(tensors[0], "ctypes") else tensors[0].numel())
+    count = max(1, math.prod(tensors[0].shape))
     result = {"output": output, "bytes": len(data), "bits_per_element": 8 * len(data) / count}
     show(options, result, f"{output}: {len(data)} bytes, {result['bits_per_element']:.3f} bits an element")
 

@@ -46,6 +46,8 @@ def _serve(options: argparse.Namespace) -> None:
 
     if bool(options.network) != bool(options.weights and options.split):
         raise ValueError("--network, --weights and --split go together")
+    if not 0 <= options.port < 1 << 16:
+        raise ValueError(f"a port lies in [0, 65535], got {options.port}")
     codecs = [read_codec(path) for path in options.codecs]
     handler = _back_half(options) if options.network else _keeper(options.store)
     limits = Limits(options.max_bytes, options.max_bytes, options.seconds)
@@ -104,6 +106,8 @@ def _send(options: argparse.Namespace) -> None:
         raise ValueError(f"wanted HOST:PORT, got {options.address}")
     codecs = [read_codec(path) for path in options.codec]
     tensors = [torch.as_tensor(tensor) for tensor in read_tensors(options.tensors)]
+    if options.repeat < 1 or not tensors:
+        raise ValueError(f"there is nothing to send: {len(tensors)} tensors, {options.repeat} times")
     if len(tensors) % len(codecs):
         raise ValueError(f"{len(tensors)} tensors do not make messages of {len(codecs)}")
     groups = [tensors[at : at + len(codecs)] for at in range(0, len(tensors), len(codecs))] * options.repeat

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from scalecodec.container import write_atomic
 from scalecodec.errors import BitstreamError
@@ -58,5 +59,5 @@ def _read(path: str) -> list[Any]:
 
     try:
         return [np.load(path, allow_pickle=False)]
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, BadZipFile) as error:
         raise BitstreamError(f"{path}: {error}") from error

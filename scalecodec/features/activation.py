@@ -20,6 +20,7 @@ from .exponential import Piece, Pieces
 ACTIVATIONS = ("relu", "leaky_relu")
 KAPPA = 0.5  # of the paper: the left rate is 1 / KAPPA^2 = 4 times the right one
 _TAIL = 1e-13  # what may lie beyond a span
+_LEAST_SLOPE = 1e-6  # below which a ReLU is as good
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def fit_moments(mean: float, variance: float, activation: str = "relu", negative
     ----------
     mean, variance : of the activation's output, zeros included; a mean above 0 behind a ReLU
     activation : "relu" or "leaky_relu"
-    negative_slope : of the leaky ReLU, in (0, 1); "relu" does not look at it
+    negative_slope : of the leaky ReLU, in [1e-6, 1); "relu" does not look at it
 
     Raises
     ------
@@ -131,8 +132,14 @@ def fit_moments(mean: float, variance: float, activation: str = "relu", negative
     slope = check_activation(activation, negative_slope)
     if not (math.isfinite(mean) and math.isfinite(variance) and variance > 0):
         raise ValueError(f"wanted a finite mean and a positive variance, got {mean} and {variance}")
-    if activation == "relu":
-        return _fit_relu(mean, variance)
+    try:
+        return _fit_relu(mean, variance) if activation == "relu" else _fit_leaky(mean, variance, slope)
+    except ArithmeticError as error:
+        raise ValueError(f"a mean of {mean} and a variance of {variance} are beyond a model's numbers") from error
+
+
+def _fit_leaky(mean: float, variance: float, slope: float) -> ActivationModel:
+    """The location over the scale, by bisection, then the scale."""
     deviation = math.sqrt(variance)
     low, high = -1.0, 1.0
     while _shape(low, slope)[0] > mean / deviation:
@@ -143,7 +150,7 @@ def fit_moments(mean: float, variance: float, activation: str = "relu", negative
         middle = (low + high) / 2
         low, high = (middle, high) if _shape(middle, slope)[0] < mean / deviation else (low, middle)
     rate = _shape(low, slope)[1] / deviation
-    return ActivationModel(activation, slope, rate / KAPPA, rate * KAPPA, low / rate)
+    return ActivationModel("leaky_relu", slope, rate / KAPPA, rate * KAPPA, low / rate)
 
 
 def check_activation(activation: str, negative_slope: float) -> float:
@@ -152,8 +159,8 @@ def check_activation(activation: str, negative_slope: float) -> float:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
     if activation == "relu":
         return 0.0
-    if not 0 < negative_slope < 1:
-        raise ValueError(f"negative_slope must lie in (0, 1), got {negative_slope}")
+    if not _LEAST_SLOPE <= negative_slope < 1:
+        raise ValueError(f"negative_slope must lie in [{_LEAST_SLOPE}, 1), got {negative_slope}")
     return float(negative_slope)
 
 
@@ -166,6 +173,8 @@ def _fit_relu(mean: float, variance: float) -> ActivationModel:
         raise ValueError(f"a ReLU's mean is above 0, got {mean}")
     square = variance + mean * mean
     rate, mass = 2 * mean / square, 2 * mean * mean / square
+    if not 0 < mass < math.inf:
+        raise OverflowError
     if mass > 1:
         rate = 1 / math.sqrt(variance)
         return ActivationModel("relu", 0.0, math.inf, rate, mean - 1 / rate)

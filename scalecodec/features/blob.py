@@ -29,12 +29,13 @@ class Blob:
     dtype: str
     shape: tuple[int, ...]
     key: Description | bytes
+    has_context: bool
     streams: Sequence[bytes | memoryview]
 
-    def to_bytes(self, has_context: bool) -> bytes:
+    def to_bytes(self) -> bytes:
         """The same blob gives the same bytes."""
         named = isinstance(self.key, bytes)
-        flags = DTYPES.index(self.dtype) | (_HAS_CONTEXT if has_context else 0) | (_NAMES_CODEC if named else 0)
+        flags = DTYPES.index(self.dtype) | (_HAS_CONTEXT if self.has_context else 0) | (_NAMES_CODEC if named else 0)
         parts = [bytes([flags, len(self.shape)]), *map(varint, self.shape)]
         parts.append(self.key if isinstance(self.key, bytes) else self.key.to_bytes())
         for stream in self.streams:
@@ -72,4 +73,4 @@ def read_blob(data: Any, max_elements: int) -> Blob:
     num_streams = Coding(shape, has_context, np.zeros(0, np.uint8), 1).num_streams
     streams = [reader.take(reader.varint()) for _ in range(num_streams)]
     reader.finish()
-    return Blob(DTYPES[flags & _DTYPE_BITS], shape, key, streams)
+    return Blob(DTYPES[flags & _DTYPE_BITS], shape, key, has_context, streams)

@@ -15,7 +15,9 @@ from .frames import ACCEPT, FAULT, HELLO, REFUSE, REPLY, TENSORS, Closed, Limits
 
 
 class Client:
-    """A connection to a :class:`~.server.Server`, which has the same codecs.
+    """A connection to a :class:`~.server.Server`, which has the same codecs; for one thread at a time.
+
+    It is closed by whatever goes wrong once a message is on its way.
 
     Parameters
     ----------
@@ -44,8 +46,13 @@ class Client:
         self._codecs, limits = list(codecs), limits or Limits()
         ids = [codec.id for codec in self._codecs]
         connection = socket.create_connection((host, port), timeout=limits.seconds)
-        self._link = Link(connection, limits, bits_per_second)
+        try:
+            self._link = Link(connection, limits, bits_per_second)
+        except ValueError:
+            connection.close()
+            raise
         self.num_bytes = 0  # of the last message
+        self._closed = False
         try:
             self._link.send(HELLO, messages.hello(ids))
             self._answer(ACCEPT)
@@ -65,12 +72,19 @@ class Client:
         OSError
             It is gone, or does not answer in time.
         """
+        if self._closed:
+            raise PeerError("this connection is closed")
         content = messages.pack([codec.encode(one) for codec, one in zip(self._codecs, tensors, strict=True)])
         self.num_bytes = len(content)
-        self._link.send(TENSORS, content)
-        return [messages.read_raw(part) for part in messages.unpack(self._answer(REPLY))]
+        try:
+            self._link.send(TENSORS, content)
+            return [messages.read_raw(part) for part in messages.unpack(self._answer(REPLY))]
+        except BaseException:  # a reply that comes later must not be taken for the next message's
+            self.close()
+            raise
 
     def close(self) -> None:
+        self._closed = True
         self._link.close()
 
     def __enter__(self) -> Client:

@@ -56,6 +56,10 @@ class FeatureCodec:
             raise ValueError(f"coding must be one of {', '.join(CODINGS)}, got {coding!r}")
         if not isinstance(quantizer, Quantizer):
             raise TypeError(f"quantizer must be a Quantizer, got {type(quantizer).__name__}")
+        if known is not None and not (
+            np.array_equal(known.levels, quantizer.levels) and known.has_context == (coding == "context")
+        ):
+            raise ValueError("known was calibrated for other levels, or another coding")
         self.quantizer, self.coding, self.known = quantizer, coding, known
 
     def calibrate(self, tensors: Iterable[FloatArray], *, threads: int = 1) -> FeatureCodec:
@@ -101,7 +105,7 @@ class FeatureCodec:
         known = self.known or counted(self.quantizer.levels, coding, parts)
         symbols_of, indexes_of = zip(*parts, strict=True)
         streams = rans.encode_batch(symbols_of, indexes_of, known.table, threads=threads)
-        return Blob(dtype, values.shape, self.id if self.known else known, streams).to_bytes(known.has_context)
+        return Blob(dtype, values.shape, self.id if self.known else known, known.has_context, streams).to_bytes()
 
     def decode(
         self, data: Any, *, threads: int = 1, max_elements: int = MAX_ELEMENTS, out: Tensor | None = None
@@ -129,6 +133,8 @@ class FeatureCodec:
         if self.known is None or blob.key != self.id:
             ours = self.id.hex() if self.known else "not calibrated"
             raise BitstreamError(f"these bytes are of codec {blob.key.hex()}, this one is {ours}")
+        if blob.has_context != self.known.has_context:
+            raise BitstreamError("these bytes name the codec, and yet are coded in another way than it codes")
         _check_channels(self.known, blob.shape, BitstreamError)
         return _decode(blob, self.known, threads, out)
 

@@ -72,7 +72,8 @@ class Coding:
         """The symbols as [planes, height, width], a view, and the class of each plane."""
         _, height, width = layout(self.shape)
         count = prod(self.shape) // max(1, height * width) if prod(self.shape) else 0
-        return symbols.reshape(count, height, width), np.resize(self.classes, count)
+        classes = np.resize(self.classes, count) if self.num_classes > 1 else np.zeros(count, np.uint8)
+        return symbols.reshape(count, height, width), classes
 
     def _empty(self, planes: Bytes, index: int) -> Bytes:
         return np.empty(len(planes) * _core.map_pass_size(planes.shape[1], planes.shape[2], index), np.uint8)

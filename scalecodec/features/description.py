@@ -72,6 +72,8 @@ class Description:
         used = np.unpackbits(bits, bitorder="little")[:num_tables].astype(bool)
         codes = np.full((num_tables, num_levels), ABSENT, np.uint8)
         codes[used] = np.frombuffer(reader.take(int(used.sum()) * num_levels), np.uint8).reshape(-1, num_levels)
+        if (codes[used] == ABSENT).all(1).any() or np.unpackbits(bits, bitorder="little")[num_tables:].any():
+            raise BitstreamError("a table in use has no symbol, or one beyond the last is in use")
         return cls(levels, has_context, classes, num_classes, codes)
 
 
@@ -92,6 +94,8 @@ def count(coding: Coding, num_levels: int, parts: Sequence[tuple[NDArray[np.uint
 def _classes(reader: Reader, channels: int, num_classes: int) -> NDArray[np.uint8]:
     packed = np.frombuffer(reader.take((channels + 1) // 2), np.uint8)
     classes = np.stack([packed & 15, packed >> _CLASS_BITS], 1).reshape(-1)[:channels]
+    if channels % 2 and packed[-1] >> _CLASS_BITS:
+        raise BitstreamError("there is a class behind the last channel")
     if classes.max(initial=0) >= num_classes:
         raise BitstreamError(f"a channel of class {classes.max()}, of which there are {num_classes}")
     return classes

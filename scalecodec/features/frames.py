@@ -6,6 +6,7 @@ Nothing is allocated for a length that is only claimed: memory grows with what h
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ VERSION = 1
 _HEAD = 5  # bytes: kind, length
 _CHUNK = 1 << 16  # that are asked for at a time
 _LINGER = 0.5  # seconds
+_LEAST_BYTES = 2048  # what telling of a fault may take
+_LONGEST = 86400  # seconds
 
 
 class Closed(Exception):
@@ -39,6 +42,11 @@ class Limits:
     max_elements: int = 1 << 26
     seconds: float = 30.0
 
+    def __post_init__(self) -> None:
+        if self.max_bytes < _LEAST_BYTES or self.max_elements < 1 or not 0 < self.seconds <= _LONGEST:
+            least = f"{_LEAST_BYTES} bytes, 1 element and a time above 0, up to {_LONGEST} s"
+            raise ValueError(f"limits are at least {least}, got {self}")
+
 
 class Link:
     """One end of a connection.
@@ -51,6 +59,8 @@ class Link:
     """
 
     def __init__(self, connection: socket.socket, limits: Limits, bits_per_second: float = 0.0) -> None:
+        if not (math.isfinite(bits_per_second) and bits_per_second >= 0):
+            raise ValueError(f"bits_per_second must be finite and not negative, got {bits_per_second}")
         self._socket, self._limits, self._rate = connection, limits, bits_per_second
         # A message's last packet must not wait for the answer to those before it.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

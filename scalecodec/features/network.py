@@ -16,7 +16,7 @@ from .split import split
 
 
 class SplitNetwork(nn.Module):
-    """``back(decode(encode(front(x))))``, on the device of each half's own tensors.
+    """``back(decode(encode(front(x))))``: what is decoded goes to the device and dtype that the front gave.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class SplitNetwork(nn.Module):
         tensors = crossing(self.front(*inputs))
         messages = self.encode(tensors)
         self.num_bytes, self.num_elements = sum(map(len, messages)), sum(one.numel() for one in tensors)
-        return self.back(*(one.to(old.device) for one, old in zip(self.decode(messages), tensors, strict=True)))
+        return self.back(*(one.to(old) for one, old in zip(self.decode(messages), tensors, strict=True)))
 
     def encode(self, tensors: Sequence[Tensor]) -> list[bytes]:
         """The message of each tensor that crosses."""

@@ -25,13 +25,14 @@ class Quantizer:
     thresholds: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        levels, thresholds = (np.array(one, np.float32) for one in (self.levels, self.thresholds))
+        with np.errstate(over="ignore"):  # beyond float32 becomes inf, which is refused
+            levels, thresholds = (np.array(one, np.float32) for one in (self.levels, self.thresholds))
         if levels.ndim != 1 or not 1 <= len(levels) <= MAX_LEVELS:
             raise ValueError(f"levels must be 1-D, 1 to {MAX_LEVELS} of them, got shape {levels.shape}")
         if thresholds.shape != (len(levels) - 1,):
             raise ValueError(f"{len(levels)} levels have {len(levels) - 1} thresholds, got shape {thresholds.shape}")
         for name, array in (("levels", levels), ("thresholds", thresholds)):
-            if not (np.isfinite(array).all() and (np.diff(array) > 0).all()):
+            if not (np.isfinite(array).all() and (array[1:] > array[:-1]).all()):
                 raise ValueError(f"{name} must be finite float32 and strictly ascending, got {array}")
             array.flags.writeable = False
             object.__setattr__(self, name, array)

@@ -28,7 +28,7 @@ def as_samples(value: FloatArray, name: str = "activations") -> NDArray[np.float
     if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
             raise TypeError(f"{name} must be floats, got {value.dtype}")
-        array = value.detach().float().cpu().numpy()
+        array = value.detach().resolve_neg().float().cpu().numpy()
     elif isinstance(value, np.ndarray):
         if value.dtype.kind != "f":
             raise TypeError(f"{name} must be floats, got {value.dtype}")
@@ -39,4 +39,4 @@ def as_samples(value: FloatArray, name: str = "activations") -> NDArray[np.float
     if not np.isfinite(array).all():
         where = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"{name} must be finite, got {array.ravel()[where]} (element {where})")
-    return np.ascontiguousarray(array)
+    return np.require(array, np.float32, ["C", "A"])

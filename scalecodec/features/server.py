@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from scalecodec.errors import BitstreamError, ScalecodecError
+from scalecodec.errors import BitstreamError, PeerError, ScalecodecError
 
 from . import messages
+from .blob import read_blob
 from .codec import FeatureCodec
 from .frames import ACCEPT, FAULT, HELLO, REFUSE, REPLY, TENSORS, Closed, Limits, Link
+
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR}
+_PAUSE = 0.05  # seconds, until what an accept lacked may be there
+_REFUSALS = 16  # that are being told at once
 
 Handler = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
@@ -42,7 +49,10 @@ class Server:
     ) -> None:
         self._handler, self._limits = handler, limits or Limits()
         self._codecs = {codec.id: codec for codec in codecs}
+        if max_connections < 1:
+            raise ValueError(f"max_connections must be positive, got {max_connections}")
         self._free = threading.BoundedSemaphore(max_connections)
+        self._refusing = threading.BoundedSemaphore(_REFUSALS)
         self._listener = socket.create_server((host, port))
         self._closing = threading.Event()
         self.port: int = self._listener.getsockname()[1]
@@ -52,16 +62,39 @@ class Server:
         while not self._closing.is_set():
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
+            except OSError as error:
                 if self._closing.is_set():
                     return
-                raise
+                if error.errno not in _PASSING:
+                    raise
+                time.sleep(_PAUSE)
+                continue
             link = Link(connection, self._limits)
             if self._free.acquire(blocking=False):
-                threading.Thread(target=self._talk, args=(link,), daemon=True).start()
+                self._start(self._talk, link, self._free)
+            elif self._refusing.acquire(blocking=False):
+                self._start(self._refuse, link, self._refusing)
             else:
-                _say(link, REFUSE, "busy: no connection is free")
+                connection.close()
+
+    def _start(self, action: Callable[[Link], None], link: Link, held: threading.BoundedSemaphore) -> None:
+        """In a thread of its own, that closes the link and gives back what it held."""
+
+        def run() -> None:
+            try:
+                action(link)
+            finally:
                 link.close()
+                held.release()
+
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError:  # no thread is left
+            link.close()
+            held.release()
+
+    def _refuse(self, link: Link) -> None:
+        _say(link, REFUSE, "busy: no connection is free")
 
     def close(self) -> None:
         """Stop listening; connections that are open end by themselves."""
@@ -79,24 +112,24 @@ class Server:
         self.close()
 
     def _talk(self, link: Link) -> None:
-        """One connection, from handshake to end; whatever goes wrong is told to the client and ends it."""
+        """One connection, from handshake to end; whatever is wrong is told to the client and ends it."""
         try:
             codecs = self._shake(link)
             while True:
                 kind, content = link.receive()
                 if kind != TENSORS:
                     raise BitstreamError(f"a message of kind {kind} where tensors were awaited")
-                reply = self._handler(self._tensors(content, codecs))
-                link.send(REPLY, messages.pack([messages.raw(tensor) for tensor in reply]))
+                link.send(REPLY, self._answer(self._tensors(content, codecs)))
+        except (ScalecodecError, ValueError) as error:  # a reply beyond the limits is a ValueError
+            _say(link, FAULT, str(error))
         except (Closed, OSError):  # the client is gone, or too slow
             pass
-        except ScalecodecError as error:
-            _say(link, FAULT, str(error))
+
+    def _answer(self, tensors: Sequence[Tensor]) -> bytes:
+        try:
+            return messages.pack([messages.raw(tensor) for tensor in self._handler(tensors)])
         except Exception as error:  # the handler's own: the client is told, and other connections go on
-            _say(link, FAULT, f"the server failed: {error}")
-        finally:
-            link.close()
-            self._free.release()
+            raise PeerError(f"the server failed: {error}") from error
 
     def _shake(self, link: Link) -> list[FeatureCodec]:
         kind, content = link.receive()
@@ -115,12 +148,16 @@ class Server:
             raise BitstreamError(f"{len(parts)} tensors where {len(codecs)} were agreed on")
         left, tensors = self._limits.max_elements, []
         for part, codec in zip(parts, codecs, strict=True):
-            tensors.append(codec.decode(part, max_elements=left))
+            if not isinstance(read_blob(part, max(1, left)).key, bytes):
+                raise BitstreamError(f"a tensor that names no codec, where {codec.id.hex()} was agreed on")
+            tensors.append(codec.decode(part, max_elements=max(1, left)))
             left -= tensors[-1].numel()
+            if left < 0:
+                raise BitstreamError(f"tensors of more than {self._limits.max_elements} elements together")
         return tensors
 
 
 def _say(link: Link, kind: int, text: str) -> None:
     """Tell the client, if it still listens."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         link.send(kind, text.encode()[:1000])

@@ -8,6 +8,7 @@ example in the picture's place and puts the tensors received where the named lay
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ def split(module: nn.Module, names: str | Sequence[str], example: Tensor | None 
     module : in evaluation mode; its weights are shared, not copied
     names : of submodules, as ``named_modules`` has them, each of which gives one tensor and is called once: their
         outputs, in this order, are what crosses
-    example : an input; where it is there, the halves are tried on it, and a module that torch.fx cannot trace is split
-        nevertheless
+    example : an input [B, ...]; where it is there, the halves are tried on it, and a module that torch.fx cannot trace
+        is split nevertheless: its back half then takes inputs to have been of the example's size
 
     Returns
     -------
@@ -46,6 +47,7 @@ def split(module: nn.Module, names: str | Sequence[str], example: Tensor | None 
         raise ValueError(f"there is no layer {unknown[0]!r} in {type(module).__name__}: see named_modules()")
     try:
         graph = _Tracer(wanted).trace(module)
+        _refuse_hidden_effects(graph)
     except Exception as error:  # whatever the module's own Python raises when it sees no real tensor
         if example is None:
             reason = f"torch.fx cannot trace {type(module).__name__} ({error}): give an example to split it by hooks"
@@ -69,13 +71,21 @@ class _Tracer(fx.Tracer):
         return module_qualified_name in self._names or super().is_leaf_module(m, module_qualified_name)
 
 
+def _refuse_hidden_effects(graph: fx.Graph) -> None:
+    """What nobody uses was done in place: a cut would lose it."""
+    for node in graph.nodes:
+        if node.op not in ("output", "placeholder") and not node.users:
+            raise ValueError(f"{node.name} works in place")
+
+
 def _cut(module: nn.Module, graph: fx.Graph, names: Sequence[str]) -> tuple[nn.Module, nn.Module]:
     """Two graphs, of what the named layers need and of what is behind them."""
     ends = [_call(graph, name) for name in names]
     before = _needed(ends, ())
     (output,) = (node for node in graph.nodes if node.op == "output")
     behind = _needed([output], ends)
-    if crossing := [node for node in behind & before if node.op != "get_attr" and node not in ends]:
+    inputs = {node for node in behind if node.op == "placeholder"}
+    if crossing := [node for node in behind & before | inputs if node.op != "get_attr" and node not in ends]:
         crossing = [node for node in crossing if any(user in behind - before for user in node.users)]
         text = ", ".join(sorted(str(node.target if node.op == "call_module" else node.name) for node in crossing))
         raise ValueError(f"behind {', '.join(names)} the network needs more: {text}")
@@ -117,11 +127,15 @@ class _Reached(Exception):
 
 
 class _HookedFront(nn.Module):
-    def __init__(self, module: nn.Module, names: Sequence[str]) -> None:
+    def __init__(self, module: nn.Module, names: Sequence[str], lock: RLock) -> None:
         super().__init__()
-        self.module, self._names = module, tuple(names)
+        self.module, self._names, self._lock = module, tuple(names), lock
 
     def forward(self, *inputs: Any) -> Any:
+        with self._lock:
+            return self._run(*inputs)
+
+    def _run(self, *inputs: Any) -> Any:
         found: dict[str, Tensor] = {}
         layers = dict(self.module.named_modules())
 
@@ -151,13 +165,17 @@ class _HookedFront(nn.Module):
 
 
 class _HookedBack(nn.Module):
-    def __init__(self, module: nn.Module, names: Sequence[str], example: Tensor) -> None:
+    def __init__(self, module: nn.Module, names: Sequence[str], example: Tensor, lock: RLock) -> None:
         super().__init__()
-        self.module, self._names = module, tuple(names)
+        self.module, self._names, self._lock = module, tuple(names), lock
         self._example: Tensor
         self.register_buffer("_example", torch.zeros_like(example[:1]), persistent=False)
 
     def forward(self, *received: Tensor) -> Any:
+        with self._lock:
+            return self._run(*received)
+
+    def _run(self, *received: Tensor) -> Any:
         if len(received) != len(self._names):
             raise ValueError(f"wanted {len(self._names)} tensors, got {len(received)}")
         layers = dict(self.module.named_modules())
@@ -166,14 +184,15 @@ class _HookedBack(nn.Module):
             for name, tensor in zip(self._names, received, strict=True)
         ]
         try:
-            return self.module(self._example.expand(len(received[0]), *self._example.shape[1:]))
+            return self.module(self._example.repeat(len(received[0]), *[1] * (self._example.dim() - 1)))
         finally:
             for hook in hooks:
                 hook.remove()
 
 
 def _hooked(module: nn.Module, names: Sequence[str], example: Tensor) -> tuple[nn.Module, nn.Module]:
-    return _HookedFront(module, names), _HookedBack(module, names, example)
+    lock = RLock()  # of the module, whose hooks both halves set
+    return _HookedFront(module, names, lock), _HookedBack(module, names, example, lock)
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalecodec.cdf import CdfTable
-from scalecodec.errors import BitstreamError
 
 ABSENT = 255  # of a symbol that never came
 _PARTS = 16  # codes an octave
@@ -30,17 +29,9 @@ def codes_of(counts: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.uint
 
 
 def table_of(codes: NDArray[np.uint8]) -> CdfTable:
-    """The coding tables of codes [rows, N], one a row, symbols from 0.
-
-    Raises
-    ------
-    BitstreamError
-        A row has no symbol that ever came.
-    """
+    """The coding tables of codes [rows, N], one a row, symbols from 0; in no row are all absent."""
     weights = _WEIGHTS[codes]
     totals = weights.sum(1, keepdims=True)
-    if not totals.all():
-        raise BitstreamError(f"table {int(np.argmin(totals))} has no symbol")
     # 1 for each symbol and for the escape, which every table of the lane stream has; the rest by weight.
     num_levels = codes.shape[1]
     frequencies = 1 + weights * (_TOTAL - num_levels - 1) // totals

@@ -23,15 +23,15 @@ def as_values(tensor: FloatArray) -> tuple[NDArray[Any], str]:
     if isinstance(tensor, np.ndarray):
         if tensor.dtype.kind != "f":
             raise TypeError(f"activations must be floats, got {tensor.dtype}")
-        if tensor.dtype == np.float16:
-            return np.ascontiguousarray(tensor, np.float16).view(np.uint16).reshape(tensor.shape), "float16"
+        if tensor.dtype.itemsize == 2:
+            return np.require(tensor, np.float16, ["C", "A"]).view(np.uint16), "float16"
         with np.errstate(over="ignore"):  # beyond float32 becomes inf, which is refused
-            return np.ascontiguousarray(tensor, np.float32).reshape(tensor.shape), "float32"
+            return np.require(tensor, np.float32, ["C", "A"]), "float32"
     if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided:
         raise TypeError(f"activations must be a NumPy array or a dense torch tensor, got {type(tensor).__name__}")
     if not tensor.is_floating_point():
         raise TypeError(f"activations must be floats, got {tensor.dtype}")
-    dense = tensor.detach().cpu().contiguous()
+    dense = tensor.detach().resolve_neg().cpu().contiguous()
     if dense.dtype in (torch.float16, torch.bfloat16):
         return dense.view(torch.uint16).numpy(), "bfloat16" if dense.dtype is torch.bfloat16 else "float16"
     return dense.float().numpy(), "float32"

@@ -10,7 +10,7 @@ import torch
 
 from scalecodec import _core, backends, features
 from scalecodec.errors import BitstreamError
-from scalecodec.features import FeatureCodec, Histogram, Quantizer
+from scalecodec.features import FeatureCodec, Histogram, Quantizer, blob
 from scalecodec.features.quantizer import entropy
 from scalecodec.features.tables import codes_of, table_of
 from tests.features import page, unary
@@ -190,6 +190,29 @@ def test_callers_faults():
     calibrated = codec.calibrate([torch.zeros(1, 3, 2, 2)])
     with pytest.raises(ValueError, match="calibrated for 3 channels, got 4"):
         calibrated.encode(torch.zeros(1, 4, 2, 2))
+
+
+def test_known_must_be_of_the_codec():
+    known = FeatureCodec(QUANTIZERS["designed"]).calibrate([maps((1, 8, 9, 9))]).known
+    for arguments in ((QUANTIZERS["uniform"], "context"), (QUANTIZERS["designed"], "static")):
+        with pytest.raises(ValueError, match="other levels, or another coding"):
+            FeatureCodec(*arguments, known)
+
+
+@pytest.mark.parametrize("coding", ["static", "context"])
+def test_bytes_that_name_a_codec_and_are_of_another_kind(coding):
+    codec = FeatureCodec(QUANTIZERS["designed"], coding).calibrate([maps((1, 8, 9, 9))])
+    good = blob.read_blob(codec.encode(maps((1, 8, 9, 9))), 1 << 20)
+    streams = [*good.streams, *[b"\0\0"] * 4][: 1 if coding == "context" else 5]
+    with pytest.raises(BitstreamError, match="in another way"):
+        codec.decode(replace(good, has_context=coding != "context", streams=streams).to_bytes())
+
+
+def test_channels_of_a_named_tensor():
+    codec = FeatureCodec(QUANTIZERS["designed"], "channel").calibrate([maps((1, 8, 9, 9))])
+    good = blob.read_blob(codec.encode(maps((1, 8, 9, 9))), 1 << 20)
+    with pytest.raises(BitstreamError, match="calibrated for 8 channels, got 4"):
+        codec.decode(replace(good, shape=(1, 4, 18, 9)).to_bytes())
 
 
 def test_bytes_of_another_codec_name_both():

@@ -100,6 +100,45 @@ def test_every_truncation(name):
             read(seal(data[:length]))
 
 
+HEAD = b"SCF\x01"
+LEVELS = np.array([0, 1], "<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x03\x00", "flags 0x3"),
+        (b"\x10\x00", "flags 0x10"),
+        (b"\x00\x11", "17 axes"),
+        (b"\x00\x01\x80\x00", "more bytes than it takes"),
+        (b"\x00\x01" + b"\xff" * 9, "beyond 63 bits"),
+        (b"\x00\x01\x05\x01" + LEVELS + b"\x00", "0 classes"),
+        (b"\x00\x01\x05\x01" + LEVELS + b"\x0d", "13 classes"),
+        (b"\x00\x03\x02\x01\x01\x01" + LEVELS + b"\x02\x30", "a channel of class 3, of which there are 2"),
+        (b"\x00\x03\x01\x01\x01\x01" + LEVELS + b"\x02\x10", "behind the last channel"),
+        (b"\x00\x01\x05\x01" + LEVELS + b"\x01\x01\xff\xff", "has no symbol"),
+        (b"\x00\x01\x05\x01" + LEVELS + b"\x01\x03\x00\x00", "beyond the last"),
+        (b"\x00\x01\x05\x01" + LEVELS[4:] + LEVELS[:4] + b"\x01", "finite and ascending"),
+    ],
+)
+def test_every_bound_of_a_coded_tensor(content, words):
+    with pytest.raises(BitstreamError, match=words):
+        features.decode(seal(HEAD + content + bytes(8)))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x03" + bytes(4), "coding 3"),
+        (b"\x00" + (1 << 29).to_bytes(4, "little"), "536870912 channels"),
+        (b"\x00" + bytes(4) + b"\x01" + LEVELS + b"\x01\x01\x00\x00" + b"\0\0\xc0\x7f", "not finite"),
+    ],
+)
+def test_every_bound_of_a_codec(content, words):
+    with pytest.raises(BitstreamError, match=words):
+        FeatureCodec.from_bytes(seal(b"SCQ\x01" + content))
+
+
 def test_every_flipped_bit_is_found():
     data = FeatureCodec(QUANTIZER).encode(TENSOR)
     for bit in range(8 * len(data)):

@@ -142,6 +142,50 @@ def test_a_huge_lagrangian_leaves_one_level():
     assert quantizer.bits(EXAMPLE) == 0
 
 
+@pytest.mark.parametrize("outlier", [30.0, 1000.0])
+def test_an_outlier_does_not_take_all_levels(outlier):
+    samples = np.maximum(np.random.default_rng(8).standard_normal(200_000), 0).astype(np.float32)
+    source = Histogram(np.append(samples, np.float32(outlier)))
+    assert len(design(source, 16).levels) >= 8
+    assert design(source, 16).distortion(source) < 0.03
+    assert design(source, 16, target_bits=0.8).distortion(source) < 0.15
+
+
+@pytest.mark.parametrize("target", [0.4, 1.0, 1.5])
+def test_more_levels_are_no_worse_for_a_target(target):
+    source = Histogram(np.random.default_rng(9).standard_normal(50_000).astype(np.float32))
+    found = [design(source, n, c_min=None, target_bits=target).distortion(source) for n in (4, 8, 16)]
+    assert max(found) < 1.03 * min(found)
+
+
+@pytest.mark.parametrize("levels", [128, 256])
+@pytest.mark.parametrize("options", [{}, {"target_bits": 3.0}, {"target_bits": 0.05}], ids=str)
+def test_many_levels_of_a_model(levels, options):
+    model = features.fit_moments(0.5, 1.0)
+    quantizer = design(model, levels, **options)
+    assert quantizer.distortion(model) < 1.0001 * model.variance  # no worse than the mean alone
+    assert quantizer.bits(model) <= options.get("target_bits", 8)
+
+
+ODD = [[1.0, 1.0000001], [1e6, 1e6 + 1, 1e6 + 2], [3e38, -3e38, 0], [1e-45, 0], [7.0, 7.0, 8.0]]
+
+
+@pytest.mark.parametrize("samples", ODD, ids=str)
+@pytest.mark.parametrize("levels", [2, 4, 16])
+def test_few_and_odd_values(samples, levels):
+    source = Histogram(np.array(samples, np.float32))
+    quantizer = design(source, levels, c_min=None)
+    low, high = source.span()
+    assert quantizer.distortion(source) <= (high - low) ** 2
+
+
+def test_values_far_from_0_are_quantized_as_those_near():
+    samples = np.random.default_rng(3).standard_normal(50_000)
+    near = design(samples.astype(np.float32), 8, c_min=None)
+    far = design((samples + 1000).astype(np.float32), 8, c_min=None)
+    np.testing.assert_allclose(far.levels - 1000, near.levels, atol=0.05)
+
+
 def test_many_at_once_are_the_same():
     rng = np.random.default_rng(1)
     channels = [Histogram(rng.exponential(k + 1, 5000).astype(np.float32)) for k in range(6)]
@@ -150,7 +194,7 @@ def test_many_at_once_are_the_same():
 
 
 def test_without_numba_the_definition_designs():
-    program = "from scalecodec import features; from scalecodec.features.design import _kernel; import sys; "
+    program = "from scalecodec import features; from scalecodec.features.design_search import _kernel; import sys; "
     program += "q = features.design(features.fit_moments(0.5, 1.0), 4, 0.1, c_max=4.0); "
     program += "print(_kernel().__name__, 'scalecodec.kernels.ecsq_numba' in sys.modules, *q.levels)"
     env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -169,7 +213,7 @@ def test_without_numba_the_definition_designs():
         ({"lagrangian": -1.0}, "not negative, got -1.0"),
         ({"lagrangian": np.inf}, "finite"),
         ({"c_min": 2.0, "c_max": 1.0}, "c_min < c_max, got 2.0 and 1.0"),
-        ({"c_min": np.nan}, "c_min must be finite"),
+        ({"c_min": np.nan}, "must be finite, got nan"),
         ({"target_bits": 0.0}, "positive, got 0.0"),
         ({"target_bits": 1.0, "lagrangian": 1.0}, "not both"),
         ({"c_min": 1e9}, "nothing lies above"),

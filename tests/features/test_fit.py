@@ -49,6 +49,30 @@ def test_few_bins_whatever_comes():
     assert counted.span() == (np.float32(-3e38), np.float32(3e38))
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.5, 1e-45, 3e38, 1e-20])
+@pytest.mark.parametrize("count", [1, 1000])
+def test_constants_are_counted(value, count):
+    counted = Histogram(np.full(count, value, np.float32))
+    assert (counted.count, counted.variance) == (count, 0)
+    assert counted.mean == pytest.approx(np.float32(value), rel=1e-9)
+    with pytest.raises(ValueError, match=r"positive variance|below 0"):
+        features.fit(counted)
+
+
+@pytest.mark.parametrize(("far", "wide"), [(1e4, 0.01), (1e6, 1.0), (-1e5, 0.1)])
+def test_values_far_from_0_keep_their_spread(far, wide):
+    samples = rng.normal(far, wide, 100_000).astype(np.float32)
+    counted = Histogram(np.array_split(samples, 7))
+    assert counted.variance == pytest.approx(samples.var(dtype=np.float64), rel=1e-3)
+    expected = ((samples.astype(np.float64) - far) ** 2).mean()
+    assert counted.moments(-np.inf, np.inf, far)[2] == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_outlier_takes_no_variance_from_the_bulk():
+    samples = np.append(RELU, np.float32(1e5))
+    assert Histogram(samples).variance == pytest.approx(samples.var(dtype=np.float64), rel=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_tensors_of_every_float(dtype):
     tensor = torch.from_numpy(RELU[:1000]).to(dtype).reshape(10, 4, 25)

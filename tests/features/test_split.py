@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -98,6 +100,50 @@ def test_traced_halves_are_the_whole(module, names):
 def test_the_back_holds_nothing_of_the_front():
     _, back = features.split(CHAIN, "2")
     assert [name for name, _ in back.named_parameters()] == ["3.weight", "3.bias"]
+
+
+class InPlace(Branching):
+    def forward(self, x):
+        y = self.inner(x)
+        y.neg_()
+        return self.last(self.middle(y))
+
+
+class TwoInputs(Branching):
+    def forward(self, x, scale=1.0):
+        return self.last(self.middle(self.inner(x)) * scale)
+
+
+@torch.no_grad()
+def test_what_is_done_in_place_is_not_lost():
+    module = InPlace().eval()
+    with pytest.raises(ValueError, match="works in place"):
+        features.split(module, "inner")
+    front, back = features.split(module, "inner", X)
+    assert torch.equal(outputs(front, back, X), module(X))
+
+
+def test_an_input_that_is_needed_behind_the_cut():
+    with pytest.raises(ValueError, match="behind middle the network needs more: scale"):
+        features.split(TwoInputs().eval(), "middle")
+
+
+@torch.no_grad()
+def test_hooked_halves_in_threads():
+    front, back = features.split(BRANCHING, "middle", X)
+    inputs = [torch.randn(1, 3, 16, 12) for _ in range(40)]
+    crossing = [front(x) for x in inputs]
+    expected = [BRANCHING(x)["out"] for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda y: back(y)["out"], crossing))
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@torch.no_grad()
+def test_networks_in_double_precision():
+    module = Skip().eval().double()
+    network = features.calibrate(module, ["first", "second"], [X.double()])
+    assert network(X.double()).dtype is torch.float64
 
 
 @torch.no_grad()

@@ -151,6 +151,85 @@ def test_wrong_tensors(server, dial, content, words):
     assert words in text.decode()
 
 
+def test_a_reply_that_comes_late_is_nobodys():
+    def slow(tensors):
+        time.sleep(0.5)
+        return tensors
+
+    with (
+        Server(slow, [CODEC]) as server,
+        Client([CODEC], "127.0.0.1", server.port, limits=Limits(seconds=0.2)) as client,
+    ):
+        with pytest.raises(TimeoutError):
+            client.run([X])
+        time.sleep(0.5)
+        with pytest.raises(PeerError, match="closed"):
+            client.run([X])
+
+
+def test_what_a_handler_lacks_is_told():
+    def full(tensors):
+        raise OSError(28, "No space left on device")
+
+    with (
+        Server(full, [CODEC]) as server,
+        Client([CODEC], "127.0.0.1", server.port) as client,
+        pytest.raises(PeerError, match="No space left"),
+    ):
+        client.run([X])
+
+
+def test_many_refusals_do_not_hold_up_the_rest():
+    with Server(double, [CODEC], max_connections=1) as server, Client([CODEC], "127.0.0.1", server.port) as client:
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(12)]
+        began = time.monotonic()
+        with pytest.raises(PeerError, match="busy"):
+            Client([CODEC], "127.0.0.1", server.port)
+        assert time.monotonic() - began < 3
+        assert torch.equal(client.run([X])[0], expected(CODEC, X))
+        for one in idle:
+            one.close()
+
+
+def test_a_tensor_that_names_no_codec(server, dial):
+    link, _ = dial(server)
+    link.send(frames.HELLO, HELLO)
+    link.receive()
+    link.send(frames.TENSORS, messages.pack([FeatureCodec(Quantizer.uniform(0.0, 9.0, 3)).encode(X)]))
+    kind, text = link.receive()
+    assert (kind, b"names no codec" in text) == (frames.FAULT, True)
+
+
+def test_the_limit_is_of_all_tensors_together():
+    limits = Limits(max_elements=2 * X.numel() - 1)
+    with (
+        Server(double, [CODEC], limits=limits) as server,
+        Client([CODEC, CODEC], "127.0.0.1", server.port) as client,
+        pytest.raises(PeerError, match="elements"),
+    ):
+        client.run([X, X])
+
+
+@pytest.mark.parametrize("limits", [{"max_bytes": 20}, {"max_elements": 0}, {"seconds": 0}, {"seconds": np.inf}])
+def test_limits_that_are_none(limits):
+    with pytest.raises(ValueError, match="limits are at least"):
+        Limits(**limits)
+
+
+@pytest.mark.parametrize("rate", [-5.0, np.nan, np.inf])
+def test_rates_that_are_none(server, rate):
+    with pytest.raises(ValueError, match="bits_per_second"):
+        Client([CODEC], "127.0.0.1", server.port, bits_per_second=rate)
+
+
+def test_a_message_that_is_cut_off(server, dial):
+    link, connection = dial(server)
+    connection.sendall(bytes([frames.HELLO]) + (50).to_bytes(4, "little") + b"abc")
+    connection.shutdown(socket.SHUT_WR)
+    kind, text = link.receive()
+    assert (kind, b"closed within a message" in text) == (frames.FAULT, True)
+
+
 def test_a_tensor_beyond_the_limit(server):
     flat = FeatureCodec(Quantizer(np.array([0.5]), np.array([])), "static").calibrate([torch.zeros(4)])
     with (

@@ -26,7 +26,7 @@ from .feature_pictures import HevcPictures, JpegPictures, has_hevc, tile, untile
 Shape = tuple[int, ...]
 
 NONE = "none"
-_ECSQ_LEVELS = 8
+_ECSQ_LEVELS = 16
 _ENDS = struct.Struct("<2f")  # of the tensor's own range
 
 
@@ -74,7 +74,7 @@ class Calibration:
         self._designed: dict[float, features.Quantizer] = {}
 
     def designed(self, target_bits: float) -> features.Quantizer:
-        """ECSQ of 8 levels, at most, for a target of bits an element; once for all that ask."""
+        """ECSQ of 16 levels, at most, for a target of bits an element; once for all that ask."""
         if target_bits not in self._designed:
             self._designed[target_bits] = features.design(
                 self.histogram, _ECSQ_LEVELS, c_min=0.0 if self.is_rectified else None, target_bits=target_bits
@@ -230,7 +230,7 @@ def _whole(setting: float) -> int:
 
 
 _LEVELS = (2, 3, 4, 6, 8, 12, 16)
-_TARGET_BITS = (0.3, 0.5, 0.8, 1.2, 1.6, 2.2)
+_TARGET_BITS = (0.3, 0.5, 0.8, 1.2, 1.6, 2.2, 3.0)
 
 _FAMILIES = {
     NONE: _Family((32,), _plain),

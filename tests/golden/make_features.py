@@ -1,6 +1,8 @@
-"""Writes tests/golden/features_v1, once: coded activations, and what they decode to by the page's own decoder.
+"""Writes tests/golden/features_estimates_v1, once: activations of codecs with estimates, and what they decode to.
 
-python -m tests.golden.make_features
+    python -m tests.golden.make_features
+
+An earlier form of it, before there were estimates, wrote features_v1.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from scalecodec import features
 from scalecodec.features import FeatureCodec, Histogram, Quantizer
 from tests.features import page
 
-FOLDER = Path(__file__).parent / "features_v1"
+FOLDER = Path(__file__).parent / "features_estimates_v1"
 SHAPES = {
     "planes": (2, 6, 13, 11),
     "channels": (1, 20, 60, 56),
@@ -40,23 +42,18 @@ def main():
     designed = features.design(Histogram(inputs["channels"]), 4, target_bits=0.8)
     quantizers = {"designed": designed, "wide": Quantizer.uniform(-0.5, 2.0, 200), "one": Quantizer([0.25], [])}
     files, arrays = {}, {}
-    for name, tensor in inputs.items():
+    for name in ("planes", "channels", "rows", "one", "scalar"):
         for label, quantizer in quantizers.items():
-            for coding in ("static", "channel", "context"):
-                dtype = (torch.float32, torch.float16, torch.bfloat16)[len(files) % 3]
-                if name == "channels" and label != "designed":
-                    continue
-                codec = FeatureCodec(quantizer, coding)
-                files[f"{name}-{label}-{coding}.scf"] = codec.encode(tensor.to(dtype))
-                if tensor.numel() and label == "designed":
-                    calibrated = codec.calibrate([tensor])
-                    files[f"{name}-{coding}.scq"] = calibrated.to_bytes()
-                    files[f"{name}-{coding}-calibrated.scf"] = calibrated.encode(tensor.to(dtype))
+            if name == "channels" and label != "designed":
+                continue
+            dtype = (torch.float32, torch.float16, torch.bfloat16)[len(files) // 2 % 3]
+            codec = FeatureCodec(quantizer).calibrate([inputs[name]])
+            files[f"{name}-{label}.scq"] = codec.to_bytes()
+            files[f"{name}-{label}-calibrated.scf"] = codec.encode(inputs[name].to(dtype))
     for file, data in files.items():
         (FOLDER / file).write_bytes(data)
         if file.endswith(".scf"):
-            codec = files.get(file.replace("-calibrated.scf", ".scq")) if "calibrated" in file else None
-            arrays[file] = page.decode(data, codec)[2]
+            arrays[file] = page.decode(data, files[file.replace("-calibrated.scf", ".scq")])[2]
     np.savez_compressed(FOLDER / "decoded.npz", **arrays)
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(FOLDER.iterdir())}
     (FOLDER / "manifest.json").write_text(json.dumps(sums, indent=1) + "\n")

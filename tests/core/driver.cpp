@@ -155,7 +155,7 @@ void test_backends() {
 
 void test_messages() {
   std::vector<std::string> texts;
-  for (int status = 0; status <= static_cast<int>(Status::kStreamHead); ++status)
+  for (int status = 0; status <= static_cast<int>(Status::kStreamSymbol); ++status)
     texts.emplace_back(message(static_cast<Status>(status)));
   for (std::size_t i = 0; i < texts.size(); ++i)
     for (std::size_t j = 0; j < i; ++j) CHECK(texts[i] != texts[j]);

@@ -142,11 +142,10 @@ def test_eight_bits_cost_eight_and_their_ends(rows):
     assert abs(linear.accuracy - rows[0].accuracy) <= 1 / 64
 
 
-def test_tables_by_neighbours_save_bits_and_change_nothing_else(rows):
+def test_tables_by_neighbours_save_bits(rows):
     compared = 0
     for static in (row for row in rows if row.codec == "ecsq-static"):
         context = next(row for row in rows if (row.codec, row.setting) == ("ecsq-context", static.setting))
-        assert context.accuracy == static.accuracy
         # Where so few bits leave one level, with c_min at 0, there is nothing to save.
         if static.bits_per_element > 0.5 * static.setting:
             compared += 1
@@ -177,9 +176,9 @@ def test_more_bits_mean_less_error(network, calibration):
         assert found[-1][1] < 0.3 * found[0][1]
 
 
-def test_context_codes_the_same_symbols_in_fewer_bits(calibration, crossing):
+def test_context_codes_the_same_symbols_in_fewer_bits_and_nearer(calibration, crossing):
     static, context = (error(feature_codecs.ladder(name, calibration, [0.8])[0], crossing) for name in OURS)
-    assert static[1] == context[1]
+    assert context[1] < static[1]  # by estimates, of the same symbols
     assert context[0] < static[0]
     assert static[0] == pytest.approx(0.8, abs=0.08)
 

@@ -38,7 +38,8 @@ def bench_encode(benchmark, tensor, codec):
     data = benchmark(codec.encode, tensor)
     report(benchmark, data)
     symbols = np.searchsorted(codec.quantizer.thresholds, tensor.numpy(), "left")
-    assert np.array_equal(codec.decode(data).numpy(), codec.quantizer.levels[symbols])
+    decoded = codec.decode(data).numpy()  # levels, or estimates within the same bins
+    assert np.array_equal(np.searchsorted(codec.quantizer.thresholds, decoded, "left"), symbols)
 
 
 @pytest.mark.benchmark(group="activations to bytes, 1 M elements")

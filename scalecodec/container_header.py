@@ -10,6 +10,7 @@ from typing import NamedTuple
 from scalecodec import _core
 from scalecodec.errors import BitstreamError
 from scalecodec.streams import BY_KIND, LANES, Stream
+from scalecodec.varint import varint
 
 MAGIC = b"\x89SCL\r\n\x1a\n"  # as in PNG: a text-mode copy or a 7-bit channel breaks it at once
 MAJOR, MINOR = 1, 0
@@ -123,17 +124,17 @@ def encode_head(head: Head, limits: Limits) -> bytes:
     """Write magic, version, header and checksum; `ValueError` if the header passes its limit."""
     header = head.header
     body = bytearray(header.model_id + header.table_id)
-    body += _varint(header.width - 1) + _varint(header.height - 1)
+    body += varint(header.width - 1) + varint(header.height - 1)
     body.append((header.channels - 1) | (header.bit_depth == 16) << 2)
     body.append(header.stream.kind | header.tile_log2 << 4)
     body.append(header.gain_index)
     body.append((header.num_layers - 1) | len(head.kinds) << 4)
     body += bytes(head.kinds)
     for entry in head.entries:
-        body += _varint(entry.length) + entry.checksum.to_bytes(4, "little")
+        body += varint(entry.length) + entry.checksum.to_bytes(4, "little")
     if len(body) > limits.max_header_bytes:
         raise ValueError(f"{len(body)} bytes of header pass the limit of {limits.max_header_bytes}; use larger tiles")
-    front = MAGIC + bytes((MAJOR, MINOR)) + _varint(len(body)) + body
+    front = MAGIC + bytes((MAJOR, MINOR)) + varint(len(body)) + body
     return front + _core.crc32c(front).to_bytes(4, "little")
 
 
@@ -201,15 +202,6 @@ def _decode_entry(body: _Reader, limits: Limits) -> Entry:
     if length > limits.max_chunk_bytes:
         raise BitstreamError(f"a chunk of {length} bytes passes the limit of {limits.max_chunk_bytes}")
     return Entry(length, body.word())
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 class _Reader:

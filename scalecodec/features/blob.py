@@ -11,10 +11,11 @@ import numpy as np
 
 from scalecodec.cdf import ID_BYTES
 from scalecodec.errors import BitstreamError
+from scalecodec.varint import varint
 
 from .coding import Coding, layout
 from .description import Description
-from .reader import Reader, sealed, varint
+from .reader import Reader, sealed
 
 MAGIC = b"SCF\x01"
 DTYPES = ("float32", "float16", "bfloat16")

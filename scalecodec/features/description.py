@@ -87,7 +87,8 @@ def count(coding: Coding, num_levels: int, parts: Sequence[tuple[NDArray[np.uint
     """How often each symbol comes with each index: int64 [tables, num_levels]."""
     counts = np.zeros((coding.num_tables, num_levels), np.int64)
     for taken, indexes in parts:
-        _core.count_symbols(taken, indexes, counts)
+        # Of one table no index need be looked at, which is counted by whole vectors.
+        _core.count_symbols(taken, indexes if coding.num_tables > 1 else None, counts)
     return counts
 
 

@@ -18,7 +18,7 @@ from scalecodec.batches import check_threads
 from . import clip_range
 from .activation import ActivationModel
 from .clip_range import Distribution
-from .design_search import Problem
+from .design_search import Problem, lower_end
 from .histogram import Histogram
 from .quantizer import Quantizer
 from .samples import FloatArray
@@ -68,8 +68,8 @@ def design(
     found = [_within(problem, distribution, target_bits)]
     if c_min is None:  # few bits want few levels, far apart: the lower ends of finer quantizers are tried as well
         for more in (2 * levels, 4 * levels):
-            lower = Problem(distribution, min(more, clip_range.MAX_LEVELS), None, c_max).c_min
-            found.append(_within(Problem(distribution, levels, lower, c_max), distribution, target_bits))
+            lower = lower_end(problem.cells, min(more, clip_range.MAX_LEVELS), c_max)
+            found.append(_within(Problem(problem.cells, levels, lower, c_max), distribution, target_bits))
     return min(found, key=lambda one: one.distortion(distribution))
 
 

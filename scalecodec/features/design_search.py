@@ -43,7 +43,7 @@ class Problem:
         if not all(end is None or math.isfinite(end) for end in (c_min, c_max)):
             raise ValueError(f"the ends of a clip range must be finite, got {c_min} and {c_max}")
         self.levels, self.c_max, self.cells = levels, c_max, cells_of(source)
-        self.c_min = _lower_end(self.cells, levels, c_max) if c_min is None else c_min
+        self.c_min = lower_end(self.cells, levels, c_max) if c_min is None else c_min
         if c_max is not None:
             clip_range.check_range(self.c_min, c_max)
 
@@ -163,7 +163,7 @@ def _least_enough(enough: Callable[[float], bool], guess: float) -> float:
     return high
 
 
-def _lower_end(source: Distribution, levels: int, c_max: float | None) -> float:
+def lower_end(source: Distribution, levels: int, c_max: float | None) -> float:
     """That of the best uniform quantizer."""
     if c_max is None:
         return clip_range.search_range(source, levels)[0]

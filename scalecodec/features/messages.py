@@ -11,10 +11,11 @@ from torch import Tensor
 
 from scalecodec.cdf import ID_BYTES
 from scalecodec.errors import BitstreamError
+from scalecodec.varint import varint
 
 from .blob import DTYPES, MAX_AXES, read_shape
 from .frames import VERSION
-from .reader import Reader, sealed, varint
+from .reader import Reader, sealed
 from .tensors import as_values, empty
 
 _HELLO, _LIST, _RAW = b"SCFH", b"SCFL", b"SCFR"

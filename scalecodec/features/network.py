@@ -12,7 +12,7 @@ from .calibration import Calibration
 from .codec import FeatureCodec
 from .design import design
 from .histogram import Histogram
-from .split import split
+from .split import crossing, split
 
 
 class SplitNetwork(nn.Module):
@@ -48,11 +48,6 @@ class SplitNetwork(nn.Module):
     def bits_per_element(self) -> float:
         """Of the last call."""
         return 8 * self.num_bytes / max(1, self.num_elements)
-
-
-def crossing(output: Any) -> tuple[Tensor, ...]:
-    """What a front half gave, as a tuple."""
-    return output if isinstance(output, tuple) else (output,)
 
 
 @torch.no_grad()

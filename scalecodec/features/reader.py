@@ -15,16 +15,6 @@ def sealed(magic: bytes, content: bytes) -> bytes:
     return data + _core.crc32c(data).to_bytes(4, "little")
 
 
-def varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first, as few bytes as it takes."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 class Reader:
     """Reads what :func:`sealed` made; every method raises BitstreamError where the bytes are not such."""
 

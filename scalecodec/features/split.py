@@ -60,6 +60,11 @@ def split(module: nn.Module, names: str | Sequence[str], example: Tensor | None 
     return front, back
 
 
+def crossing(output: Any) -> tuple[Any, ...]:
+    """What a front half gave, as a tuple."""
+    return output if isinstance(output, tuple) else (output,)
+
+
 class _Tracer(fx.Tracer):
     """Goes into every module but torch's own and the named ones."""
 
@@ -85,9 +90,9 @@ def _cut(module: nn.Module, graph: fx.Graph, names: Sequence[str]) -> tuple[nn.M
     (output,) = (node for node in graph.nodes if node.op == "output")
     behind = _needed([output], ends)
     inputs = {node for node in behind if node.op == "placeholder"}
-    if crossing := [node for node in behind & before | inputs if node.op != "get_attr" and node not in ends]:
-        crossing = [node for node in crossing if any(user in behind - before for user in node.users)]
-        text = ", ".join(sorted(str(node.target if node.op == "call_module" else node.name) for node in crossing))
+    if needed := [node for node in behind & before | inputs if node.op != "get_attr" and node not in ends]:
+        needed = [node for node in needed if any(user in behind - before for user in node.users)]
+        text = ", ".join(sorted(str(node.target if node.op == "call_module" else node.name) for node in needed))
         raise ValueError(f"behind {', '.join(names)} the network needs more: {text}")
     front, back = fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -198,8 +203,7 @@ def _hooked(module: nn.Module, names: Sequence[str], example: Tensor) -> tuple[n
 @torch.no_grad()
 def _try(module: nn.Module, front: nn.Module, back: nn.Module, example: Tensor) -> None:
     """The halves must do what the whole does."""
-    crossing = front(example)
-    tensors = crossing if isinstance(crossing, tuple) else (crossing,)
+    tensors = crossing(front(example))
     if strange := [type(one).__name__ for one in tensors if not isinstance(one, Tensor)]:
         raise ValueError(f"a layer cut behind must give a tensor, got {strange[0]}")
     if not _equal(module(example), back(*tensors)):

@@ -36,16 +36,24 @@ auto with_type(IntegerType type, Action&& action) {
   }
 }
 
+/// The values that both types have: a power of two of them from `kLeast` on, so that many can be checked by
+/// one `or`.
+template <class To, class From>
+struct Common {
+  using Bits = std::make_unsigned_t<From>;
+  using Least = std::numeric_limits<std::conditional_t<(sizeof(To) < sizeof(From)), To, From>>;
+  static constexpr bool kBothSigned = std::is_signed_v<To> && std::is_signed_v<From>;
+  static constexpr Bits kLeast = kBothSigned ? static_cast<Bits>(Least::min()) : Bits{0};
+  static constexpr Bits kLargest = static_cast<Bits>(std::min<std::uint64_t>(
+      std::numeric_limits<From>::max(), static_cast<std::uint64_t>(std::numeric_limits<To>::max())));
+  static constexpr Bits kRange = static_cast<Bits>(kLargest - kLeast);
+
+  static Bits place(From value) { return static_cast<Bits>(static_cast<Bits>(value) - kLeast); }
+};
+
 template <class To, class From>
 bool fits(From value) {
-  using Limits = std::numeric_limits<To>;
-  if constexpr (std::numeric_limits<From>::is_signed == Limits::is_signed) {
-    return value >= Limits::min() && value <= Limits::max();
-  } else if constexpr (std::numeric_limits<From>::is_signed) {
-    return value >= 0 && static_cast<std::uint64_t>(value) <= std::uint64_t{Limits::max()};
-  } else {
-    return value <= static_cast<std::uint64_t>(Limits::max());
-  }
+  return Common<To, From>::place(value) <= Common<To, From>::kRange;
 }
 
 /// Copy `count` elements and return the number before the first that does not fit `To`.
@@ -55,12 +63,13 @@ std::size_t convert(const From* from, std::size_t count, To* to) {
     std::copy(from, from + count, to);
     return count;
   }
-  bool all_fit = true;
+  using Values = Common<To, From>;
+  typename Values::Bits places = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    all_fit &= fits<To>(from[i]);
+    places = static_cast<typename Values::Bits>(places | Values::place(from[i]));
     to[i] = static_cast<To>(from[i]);
   }
-  if (all_fit) return count;
+  if (places <= Values::kRange) return count;
   return static_cast<std::size_t>(std::find_if_not(from, from + count, fits<To, From>) - from);
 }
 

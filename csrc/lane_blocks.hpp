@@ -22,16 +22,12 @@ bool narrow_indexes(const std::int32_t* from, std::size_t count, std::uint32_t n
   return greatest < num_tables;
 }
 
-void to_distances(const std::int32_t* symbols, std::size_t count, const std::uint16_t* indexes,
-                  const std::int32_t* modes, std::int16_t* distances) {
+template <bool kAtOne>
+void take_modes_off(const std::int32_t* symbols, std::size_t count, const std::uint16_t* indexes,
+                    const std::int32_t* modes, std::int16_t* distances) {
   constexpr std::int32_t kFar = 32767;
-  if (!modes) {
-    for (std::size_t i = 0; i < count; ++i)
-      distances[i] = static_cast<std::int16_t>(std::clamp<std::int32_t>(symbols[i], -kFar, kFar));
-    return;
-  }
   for (std::size_t i = 0; i < count; ++i) {
-    const std::int32_t mode = modes[indexes[i]], symbol = symbols[i];
+    const std::int32_t mode = modes[kAtOne ? 0 : indexes[i]], symbol = symbols[i];
     // Modulo 2^32, and then what wrapped round is put right: the sign of a true difference is that of the
     // comparison.
     const std::int32_t wrapped =
@@ -42,20 +38,23 @@ void to_distances(const std::int32_t* symbols, std::size_t count, const std::uin
   }
 }
 
-scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t count,
-                                   const std::uint16_t* indexes, const std::int32_t* modes,
-                                   std::int32_t* symbols) {
+void to_distances(const std::int32_t* symbols, std::size_t count, const std::uint16_t* indexes,
+                  const std::int32_t* modes, std::int16_t* distances) {
+  if (modes && indexes) return take_modes_off<false>(symbols, count, indexes, modes, distances);
+  if (modes) return take_modes_off<true>(symbols, count, indexes, modes, distances);
+  constexpr std::int32_t kFar = 32767;
+  for (std::size_t i = 0; i < count; ++i)
+    distances[i] = static_cast<std::int16_t>(std::clamp<std::int32_t>(symbols[i], -kFar, kFar));
+}
+
+template <bool kAtOne>
+scalecodec::WidenResult add_modes(const std::int16_t* distances, std::size_t count,
+                                  const std::uint16_t* indexes, const std::int32_t* modes,
+                                  std::int32_t* symbols) {
   std::int16_t least = 0;
-  if (!modes) {
-    for (std::size_t i = 0; i < count; ++i) {
-      least = std::min(least, distances[i]);
-      symbols[i] = distances[i];
-    }
-    return {least == scalecodec::kEscapeDistance, false};
-  }
   std::int32_t overflow = 0;  // its sign
   for (std::size_t i = 0; i < count; ++i) {
-    const std::int32_t mode = modes[indexes[i]], distance = distances[i];
+    const std::int32_t mode = modes[kAtOne ? 0 : indexes[i]], distance = distances[i];
     const std::int32_t sum =
         static_cast<std::int32_t>(static_cast<std::uint32_t>(mode) + static_cast<std::uint32_t>(distance));
     least = std::min(least, distances[i]);
@@ -63,6 +62,19 @@ scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t co
     symbols[i] = sum;
   }
   return {least == scalecodec::kEscapeDistance, overflow < 0};
+}
+
+scalecodec::WidenResult to_symbols(const std::int16_t* distances, std::size_t count,
+                                   const std::uint16_t* indexes, const std::int32_t* modes,
+                                   std::int32_t* symbols) {
+  if (modes && indexes) return add_modes<false>(distances, count, indexes, modes, symbols);
+  if (modes) return add_modes<true>(distances, count, indexes, modes, symbols);
+  std::int16_t least = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    least = std::min(least, distances[i]);
+    symbols[i] = distances[i];
+  }
+  return {least == scalecodec::kEscapeDistance, false};
 }
 
 }  // namespace blocks

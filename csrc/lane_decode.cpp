@@ -220,7 +220,9 @@ class Chunk {
     const std::int16_t* distances = block_.distances + at;
     const std::uint16_t* indexes = block_.indexes + at;
     const std::int32_t* modes = table_.modes_are_zero() ? nullptr : view.modes;
-    const WidenResult met = kernels_.to_symbols(distances, size, indexes, modes, symbols);
+    const bool at_one = view.only && modes;
+    const WidenResult met = kernels_.to_symbols(distances, size, at_one ? nullptr : indexes,
+                                                at_one ? modes + indexes[0] : modes, symbols);
     for (std::size_t i = 0; i < size && (met.has_escapes || met.overflows); ++i) {
       const bool good = distances[i] == kEscapeDistance
                             ? escaped(view, indexes[i], symbols[i])

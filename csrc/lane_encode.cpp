@@ -167,7 +167,8 @@ class Chunk {
       job_.result = {Status::kSymbolRange, first + fitting};
       return false;
     }
-    kernels_.to_distances(symbols, size, block_.indexes + at, table_.modes(), block_.distances + at);
+    const std::uint16_t* indexes = table_.num_tables() == 1 ? nullptr : block_.indexes + at;
+    kernels_.to_distances(symbols, size, indexes, table_.modes(), block_.distances + at);
     return true;
   }
 

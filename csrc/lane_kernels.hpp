@@ -49,7 +49,8 @@ struct LaneKernels {
   /// Copy indexes; returns whether all lie in [0, num_tables).
   bool (*narrow_indexes)(const std::int32_t* from, std::size_t count, std::uint32_t num_tables,
                          std::uint16_t* to);
-  /// Symbols to distances from the modes of their tables, saturated; `modes` is null if all are 0.
+  /// Symbols to distances from the modes of their tables, saturated. `modes` is null if all are 0, `indexes`
+  /// if the table is the same for all: `modes` is its mode then.
   void (*to_distances)(const std::int32_t* symbols, std::size_t count, const std::uint16_t* indexes,
                        const std::int32_t* modes, std::int16_t* distances);
   /// The other way.

@@ -9,9 +9,21 @@ namespace {
 
 constexpr std::uint16_t kNone = 0xffff;
 
+bool all_are(const std::uint16_t* indexes, std::size_t count, std::uint16_t index) {
+  constexpr std::size_t kRun = 64;  // blocks of many tables are found out early, others by whole vectors
+  for (std::size_t first = 0; first < count; first += kRun) {
+    std::uint16_t differs = 0;
+    const std::size_t end = std::min(count, first + kRun);
+    for (std::size_t i = first; i < end; ++i) differs |= static_cast<std::uint16_t>(indexes[i] ^ index);
+    if (differs) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
-TableSelector::TableSelector(const LaneTable& table) : table_(table), all_(table.view()), view_(all_) {
+TableSelector::TableSelector(const LaneTable& table)
+    : table_(table), all_(table.view()), view_(all_), few_index_(table.num_tables()) {
   if (table.num_tables() <= kRegisterTables) return;
   number_of_.assign(table.num_tables(), kNone);
   chosen_.reserve(kRegisterTables);
@@ -48,6 +60,23 @@ bool TableSelector::rename(std::uint16_t* indexes, std::size_t count) {
 }
 
 void TableSelector::select(std::uint16_t* const* blocks, const std::size_t* counts, int num_blocks) {
+  choose(blocks, counts, num_blocks);
+  view_.only = only_table(blocks, counts, num_blocks);
+}
+
+const FewCells* TableSelector::only_table(std::uint16_t* const* blocks, const std::size_t* counts,
+                                          int num_blocks) {
+  if (num_blocks == 0 || counts[0] == 0) return nullptr;
+  const std::uint16_t index = blocks[0][0];
+  for (int i = 0; i < num_blocks && table_.num_tables() > 1; ++i)
+    if (!all_are(blocks[i], counts[i], index)) return nullptr;
+  const bool is_named = view_.modes == modes_;
+  const std::size_t table = is_named ? chosen_[index] : index;
+  if (table != few_index_) is_few_ = table_.put_few(few_index_ = table, few_);
+  return is_few_ ? &few_ : nullptr;
+}
+
+void TableSelector::choose(std::uint16_t* const* blocks, const std::size_t* counts, int num_blocks) {
   if (number_of_.empty()) return;
   const auto rename_all = [&] {
     for (int i = 0; i < num_blocks; ++i)

@@ -23,6 +23,8 @@ class TableSelector {
   const LaneView& view() const { return view_; }
 
  private:
+  void choose(std::uint16_t* const* blocks, const std::size_t* counts, int num_blocks);
+  const FewCells* only_table(std::uint16_t* const* blocks, const std::size_t* counts, int num_blocks);
   bool rename(std::uint16_t* indexes, std::size_t count);
   void clear();
   bool add(std::uint16_t index);
@@ -37,6 +39,9 @@ class TableSelector {
   std::uint32_t first_cells_[kRegisterTables] = {};
   std::uint64_t encode_rows_[kRegisterTables] = {};
   std::int32_t modes_[kRegisterTables] = {};
+  std::size_t few_index_;  // of the table in `few_`
+  bool is_few_ = false;
+  FewCells few_;
 };
 
 }  // namespace scalecodec

@@ -183,6 +183,25 @@ bool LaneTable::put_registers(std::size_t index, std::size_t number, std::uint16
   return first_cells_[index] <= 0xffff;
 }
 
+bool LaneTable::put_few(std::size_t index, FewCells& few) const {
+  few = {};
+  std::fill_n(few.starts, FewCells::kMost, static_cast<std::uint16_t>(kNumSlots));
+  for (const LaneCell* cell = cells_.data() + first_cells_[index]; cell->freq; ++cell) {
+    if (few.count == FewCells::kMost || cell->raw_bits) return false;
+    few.starts[few.count] = static_cast<std::uint16_t>(-cell->minus_start);
+    few.freqs[few.count] = cell->freq;
+    few.distances[few.count++] = cell->distance;
+  }
+  const std::uint64_t row = encode_rows_[index];
+  few.symbols_below = static_cast<std::uint16_t>(row);
+  for (std::size_t i = 0; i < few.count; ++i) {
+    const LaneStep& step = steps_[static_cast<std::size_t>(row >> 35) + i];
+    few.step_starts[i] = step.start;
+    few.step_freqs[i] = step.freq;
+  }
+  return true;
+}
+
 LaneView LaneTable::view() const {
   return {modes_.size() <= kRegisterTables ? registers_.data() : nullptr,
           buckets_.data(),

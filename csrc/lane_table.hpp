@@ -43,6 +43,21 @@ struct LaneStep {
   std::uint16_t complement;  // 2^15 - freq 2^raw_bits
 };
 
+/// A table of few cells, none with raw bits, for kernels that hold it in registers.
+struct FewCells {
+  static constexpr std::size_t kMost = 32;
+
+  std::size_t count;
+  // By rank, for decoding:
+  std::uint16_t starts[kMost];  // behind the last cell 2^15, which no slot reaches
+  std::uint16_t freqs[kMost];
+  std::int16_t distances[kMost];
+  // By symbol, for encoding, the escape last:
+  std::uint16_t step_starts[kMost];
+  std::uint16_t step_freqs[kMost];
+  std::uint16_t symbols_below;  // the mode: what a distance becomes a place by
+};
+
 /// The tables as kernels see them: those that a block's indexes name, in the order of these.
 struct LaneView {
   /// [4][kRegisterTables]: ends of the first three cells where these are the symbols mode, mode + 1, mode -
@@ -58,6 +73,7 @@ struct LaneView {
   const LaneStep* steps;
   const std::uint32_t* packed_steps;  // start | freq << 16
   const std::int32_t* modes;          // the symbol at distance 0
+  const FewCells* only = nullptr;     // the table that all of the block's indexes name, if its cells are few
 };
 
 /// All tables of one CdfTable.
@@ -72,6 +88,8 @@ class LaneTable {
   /// Put a table's thresholds and first cell into registers [4][kRegisterTables] at `number`; false where a
   /// cell is beyond.
   bool put_registers(std::size_t index, std::size_t number, std::uint16_t* registers) const;
+  /// False where the table has more cells, or raw bits.
+  bool put_few(std::size_t index, FewCells& few) const;
   /// Expected cost of a symbol, in 1/256 bit.
   std::uint32_t cost(std::size_t index) const { return costs_[index]; }
   bool modes_are_zero() const { return modes_are_zero_; }

@@ -65,40 +65,87 @@ void store(void* to, __m256i value) {
   _mm256_storeu_si256(static_cast<__m256i*>(to), value);
 }
 
-/// The symbols of 8 lanes so far as thresholds tell them: new states and distances; returns the lanes beyond
+/// What 8 slots stand for; `others`: those lanes of which it is not known.
+struct Found {
+  __m256i freq, start, distance;
+  std::uint32_t others;
+};
+
+/// The first three cells of any tables.
+struct ManyTables {
+  const Thresholds thresholds;
+
+  explicit ManyTables(const LaneView& view) : thresholds(view.registers) {}
+
+  inline __attribute__((always_inline)) Found find(const std::uint16_t* indexes, __m256i slot) const {
+    const __m256i index = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(indexes)));
+    const int* ends = reinterpret_cast<const int*>(thresholds.ends);
+    const __m256i both = _mm256_i32gather_epi32(ends, index, 8);
+    const __m256i end0 = _mm256_and_si256(both, _mm256_set1_epi32(0xffff)),
+                  end1 = _mm256_srli_epi32(both, 16);
+    const __m256i end2 = _mm256_i32gather_epi32(ends + 1, index, 8);
+    const __m256i is_mode = _mm256_cmpgt_epi32(end0, slot), before1 = _mm256_cmpgt_epi32(end1, slot),
+                  before2 = _mm256_cmpgt_epi32(end2, slot);
+    const __m256i start = _mm256_andnot_si256(is_mode, _mm256_blendv_epi8(end1, end0, before1));
+    const __m256i end = _mm256_blendv_epi8(_mm256_blendv_epi8(end2, end1, before1), end0, is_mode);
+    // 0 for the mode, else 1 before end1, -1 behind it.
+    const __m256i distance = _mm256_andnot_si256(
+        is_mode, _mm256_sub_epi32(_mm256_set1_epi32(-1), _mm256_add_epi32(before1, before1)));
+    const int known = _mm256_movemask_ps(_mm256_castsi256_ps(before2));
+    return {_mm256_sub_epi32(end, start), start, distance, ~static_cast<std::uint32_t>(known) & 255};
+  }
+};
+
+/// One table of at most 8 cells, in registers whole: its cells are halved, and no memory is read.
+struct OneTable {
+  static constexpr std::size_t kMost = 8;
+  const __m256i starts, freqs, distances;
+
+  explicit OneTable(const LaneView& view)
+      : starts(_mm256_cvtepu16_epi32(load_half(view.only->starts))),
+        freqs(_mm256_cvtepu16_epi32(load_half(view.only->freqs))),
+        distances(_mm256_cvtepi16_epi32(load_half(view.only->distances))) {}
+
+  static __m128i load_half(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
+
+  inline __attribute__((always_inline)) Found find(const std::uint16_t*, __m256i slot) const {
+    __m256i rank = _mm256_setzero_si256();
+    for (int step = kMost / 2; step; step >>= 1) {
+      const __m256i middle = _mm256_add_epi32(rank, _mm256_set1_epi32(step));
+      const __m256i before = _mm256_cmpgt_epi32(_mm256_permutevar8x32_epi32(starts, middle), slot);
+      rank = _mm256_blendv_epi8(middle, rank, before);
+    }
+    return {_mm256_permutevar8x32_epi32(freqs, rank), _mm256_permutevar8x32_epi32(starts, rank),
+            _mm256_permutevar8x32_epi32(distances, rank), 0};
+  }
+};
+
+/// The symbols of 8 lanes so far as `cells` tell them: new states and distances; returns the lanes beyond
 /// them.
-inline __attribute__((always_inline)) std::uint32_t decode_common(const Thresholds& thresholds, __m256i x,
+template <class Cells>
+inline __attribute__((always_inline)) std::uint32_t decode_common(const Cells& cells, __m256i x,
                                                                   const std::uint16_t* indexes,
                                                                   std::uint32_t* states,
                                                                   std::int32_t* distances) {
-  const __m256i index = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(indexes)));
-  const int* ends = reinterpret_cast<const int*>(thresholds.ends);
-  const __m256i both = _mm256_i32gather_epi32(ends, index, 8);
-  const __m256i end0 = _mm256_and_si256(both, _mm256_set1_epi32(0xffff)), end1 = _mm256_srli_epi32(both, 16);
-  const __m256i end2 = _mm256_i32gather_epi32(ends + 1, index, 8);
   const __m256i slot = _mm256_and_si256(x, _mm256_set1_epi32(kNumSlots - 1));
-  const __m256i is_mode = _mm256_cmpgt_epi32(end0, slot), before1 = _mm256_cmpgt_epi32(end1, slot),
-                before2 = _mm256_cmpgt_epi32(end2, slot);
-  const __m256i start = _mm256_andnot_si256(is_mode, _mm256_blendv_epi8(end1, end0, before1));
-  const __m256i end = _mm256_blendv_epi8(_mm256_blendv_epi8(end2, end1, before1), end0, is_mode);
-  const __m256i product = _mm256_mullo_epi32(_mm256_sub_epi32(end, start), _mm256_srli_epi32(x, kSlotBits));
-  store(states, _mm256_add_epi32(product, _mm256_sub_epi32(slot, start)));
-  // 0 for the mode, else 1 before end1, -1 behind it.
-  store(distances, _mm256_andnot_si256(
-                       is_mode, _mm256_sub_epi32(_mm256_set1_epi32(-1), _mm256_add_epi32(before1, before1))));
-  return ~static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(before2))) & 255;
+  const Found found = cells.find(indexes, slot);
+  const __m256i product = _mm256_mullo_epi32(found.freq, _mm256_srli_epi32(x, kSlotBits));
+  store(states, _mm256_add_epi32(product, _mm256_sub_epi32(slot, found.start)));
+  store(distances, found.distance);
+  return found.others;
 }
 
-inline __attribute__((always_inline)) void decode_turn(const LaneView& view, const Thresholds& thresholds,
+template <class Cells>
+inline __attribute__((always_inline)) void decode_turn(const LaneView& view, const Cells& cells,
                                                        DecodeState& s) {
   alignas(32) std::uint32_t old[kLanes], fresh[kLanes];
   alignas(32) std::int32_t distances[kLanes];
   std::uint32_t others = 0;
   for (std::size_t group = 0; group < kGroups; ++group) {
     store(old + 8 * group, s.states[group]);
-    others |= decode_common(thresholds, s.states[group], s.indexes + 8 * group, fresh + 8 * group,
-                            distances + 8 * group)
-              << (8 * group);
+    others |=
+        decode_common(cells, s.states[group], s.indexes + 8 * group, fresh + 8 * group, distances + 8 * group)
+        << (8 * group);
   }
   for (; others; others &= others - 1) {
     const std::size_t lane = static_cast<std::size_t>(__builtin_ctz(others));
@@ -126,9 +173,9 @@ inline __attribute__((always_inline)) void decode_turn(const LaneView& view, con
   s.distances += kLanes;
 }
 
-template <int kCount>
+template <int kCount, class Cells>
 void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
-  const Thresholds thresholds(view.registers);
+  const Cells cells(view);
   DecodeState s[kCount];
   std::size_t turns = runs[0].turns;
   for (int i = 0; i < kCount; ++i) {
@@ -145,7 +192,7 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
     bool has_room = true;
     for (int i = 0; i < kCount; ++i) has_room &= s[i].next <= s[i].limit;
     if (!has_room) break;
-    for (int i = 0; i < kCount; ++i) decode_turn(view, thresholds, s[i]);
+    for (int i = 0; i < kCount; ++i) decode_turn(view, cells, s[i]);
   }
   for (int i = 0; i < kCount; ++i) {
     for (std::size_t group = 0; group < kGroups; ++group)
@@ -157,11 +204,18 @@ void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
   }
 }
 
+template <class Cells>
+void decode_with(const LaneView& view, LaneDecodeRun* runs, int count) {
+  for (; count >= 2; count -= 2, runs += 2) decode_runs<2, Cells>(view, runs);
+  if (count) decode_runs<1, Cells>(view, runs);
+}
+
 void decode(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes) {
-  const bool by_gathers = num_lanes == kLanes && view.registers;
-  for (; by_gathers && count >= 2; count -= 2, runs += 2) decode_runs<2>(view, runs);
-  for (int i = 0; i < count; ++i)
-    by_gathers ? decode_runs<1>(view, runs + i) : decode_one_by_one(view, runs[i], num_lanes);
+  const bool in_groups = num_lanes == kLanes;
+  if (in_groups && view.only && view.only->count <= OneTable::kMost)
+    return decode_with<OneTable>(view, runs, count);
+  if (in_groups && view.registers) return decode_with<ManyTables>(view, runs, count);
+  for (int i = 0; i < count; ++i) decode_one_by_one(view, runs[i], num_lanes);
 }
 
 void encode(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes) {

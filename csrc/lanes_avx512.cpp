@@ -35,7 +35,7 @@ void to_distances(const std::int32_t* symbols, std::size_t count, const std::uin
     const __m256i second = _mm512_cvtsepi32_epi16(_mm512_loadu_si512(symbols + i + 16));
     _mm512_storeu_si512(distances + i, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
   }
-  blocks::to_distances(symbols + i, count - i, indexes + i, modes, distances + i);
+  blocks::to_distances(symbols + i, count - i, indexes ? indexes + i : nullptr, modes, distances + i);
 }
 
 WidenResult to_symbols(const std::int16_t* distances, std::size_t count, const std::uint16_t* indexes,
@@ -48,7 +48,8 @@ WidenResult to_symbols(const std::int16_t* distances, std::size_t count, const s
     _mm512_storeu_si512(symbols + i, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(distance)));
     _mm512_storeu_si512(symbols + i + 16, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(distance, 1)));
   }
-  const WidenResult rest = blocks::to_symbols(distances + i, count - i, indexes + i, modes, symbols + i);
+  const WidenResult rest =
+      blocks::to_symbols(distances + i, count - i, indexes ? indexes + i : nullptr, modes, symbols + i);
   return {rest.has_escapes || escapes != 0, rest.overflows};
 }
 

@@ -106,57 +106,102 @@ inline __attribute__((always_inline)) __m512i look_up_part(const LaneView view, 
   return look_up(view, first_cells_of<kInRegisters>(view, registers, index8), index8, slot8);
 }
 
+/// What a turn's slots stand for.
+struct Found {
+  __m512i freq, within, distance;
+};
+
+/// Cells of any tables; those in registers first.
 template <bool kInRegisters>
-inline __attribute__((always_inline)) void decode_turn(const LaneView view, const Registers& registers,
-                                                       DecodeState& s) {
-  const __m512i index = _mm512_loadu_si512(s.indexes);
+struct ManyTables {
+  static constexpr std::uint16_t kNoRegisters[4 * kRegisterTables] = {};
+  const LaneView view;
+  const Registers registers;
+
+  explicit ManyTables(const LaneView& of) : view(of), registers(kInRegisters ? of.registers : kNoRegisters) {}
+
+  inline __attribute__((always_inline)) Found find(const std::uint16_t* indexes, __m512i slot) const {
+    const __m512i index = _mm512_loadu_si512(indexes);
+    __m512i freq = _mm512_setzero_si512(), within = freq, distance = freq;
+    __mmask32 others = ~__mmask32{0};
+    if (kInRegisters) {
+      const __m512i end0 = registers.of(0, index), end1 = registers.of(1, index),
+                    end2 = registers.of(2, index);
+      const __mmask32 beyond0 = _mm512_cmpge_epu16_mask(slot, end0);
+      const __mmask32 beyond1 = _mm512_cmpge_epu16_mask(slot, end1);
+      others = _mm512_cmpge_epu16_mask(slot, end2);
+      const __m512i start = _mm512_maskz_mov_epi16(beyond0, _mm512_mask_mov_epi16(end0, beyond1, end1));
+      const __m512i end = _mm512_mask_mov_epi16(_mm512_mask_mov_epi16(end0, beyond0, end1), beyond1, end2);
+      freq = _mm512_sub_epi16(end, start);
+      within = _mm512_sub_epi16(slot, start);
+      distance = _mm512_maskz_mov_epi16(
+          beyond0, _mm512_mask_mov_epi16(_mm512_set1_epi16(1), beyond1, _mm512_set1_epi16(-1)));
+    }
+    if (others) {
+      const int num_others = __builtin_popcount(others);
+      const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
+      const __m512i slot_of = _mm512_maskz_compress_epi16(others, slot);
+      const __m512i places = places_of(others);
+      const __m512i first = look_up_part<0, kInRegisters>(view, registers, index_of, slot_of);
+      if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
+        within = spread(within, others, places, 0, first);
+        freq = spread(freq, others, places, 1, first);
+        distance = spread(distance, others, places, 2, first);
+      } else {
+        const __m512i second = look_up_part<1, kInRegisters>(view, registers, index_of, slot_of);
+        within = spread(within, others, places, 0, first, second);
+        freq = spread(freq, others, places, 1, first, second);
+        distance = spread(distance, others, places, 2, first, second);
+      }
+      if (num_others > 16) {
+        const __mmask32 upper = _mm512_cmpgt_epu16_mask(places, _mm512_set1_epi16(63));
+        const __m512i third = look_up_part<2, kInRegisters>(view, registers, index_of, slot_of);
+        const __m512i fourth = look_up_part<3, kInRegisters>(view, registers, index_of, slot_of);
+        within = spread(within, upper, places, 0, third, fourth);
+        freq = spread(freq, upper, places, 1, third, fourth);
+        distance = spread(distance, upper, places, 2, third, fourth);
+      }
+    }
+    return {freq, within, distance};
+  }
+};
+
+/// One table of at most 2^kSteps cells, in registers whole: its cells are halved, and no memory is read.
+template <int kSteps>
+struct OneTable {
+  const __m512i starts, freqs, distances;
+
+  explicit OneTable(const LaneView& of)
+      : starts(_mm512_loadu_si512(of.only->starts)),
+        freqs(_mm512_loadu_si512(of.only->freqs)),
+        distances(_mm512_loadu_si512(of.only->distances)) {}
+
+  inline __attribute__((always_inline)) Found find(const std::uint16_t*, __m512i slot) const {
+    __m512i rank = _mm512_setzero_si512();
+#pragma GCC unroll 5
+    for (int step = 1 << (kSteps - 1); step; step >>= 1) {
+      const __m512i middle = _mm512_add_epi16(rank, _mm512_set1_epi16(static_cast<short>(step)));
+      const __mmask32 beyond = _mm512_cmpge_epu16_mask(slot, _mm512_permutexvar_epi16(middle, starts));
+      rank = _mm512_mask_mov_epi16(rank, beyond, middle);
+    }
+    return {_mm512_permutexvar_epi16(rank, freqs),
+            _mm512_sub_epi16(slot, _mm512_permutexvar_epi16(rank, starts)),
+            _mm512_permutexvar_epi16(rank, distances)};
+  }
+};
+
+template <class Cells>
+inline __attribute__((always_inline)) void decode_turn(const Cells& cells, DecodeState& s) {
   const __m512i slot = _mm512_and_si512(s.low, _mm512_set1_epi16(kNumSlots - 1));
-  __m512i freq = _mm512_setzero_si512(), within = freq, distance = freq;
-  __mmask32 others = ~__mmask32{0};
-  if (kInRegisters) {
-    const __m512i end0 = registers.of(0, index), end1 = registers.of(1, index), end2 = registers.of(2, index);
-    const __mmask32 beyond0 = _mm512_cmpge_epu16_mask(slot, end0);
-    const __mmask32 beyond1 = _mm512_cmpge_epu16_mask(slot, end1);
-    others = _mm512_cmpge_epu16_mask(slot, end2);
-    const __m512i start = _mm512_maskz_mov_epi16(beyond0, _mm512_mask_mov_epi16(end0, beyond1, end1));
-    const __m512i end = _mm512_mask_mov_epi16(_mm512_mask_mov_epi16(end0, beyond0, end1), beyond1, end2);
-    freq = _mm512_sub_epi16(end, start);
-    within = _mm512_sub_epi16(slot, start);
-    distance = _mm512_maskz_mov_epi16(
-        beyond0, _mm512_mask_mov_epi16(_mm512_set1_epi16(1), beyond1, _mm512_set1_epi16(-1)));
-  }
-  if (others) {
-    const int num_others = __builtin_popcount(others);
-    const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
-    const __m512i slot_of = _mm512_maskz_compress_epi16(others, slot);
-    const __m512i places = places_of(others);
-    const __m512i first = look_up_part<0, kInRegisters>(view, registers, index_of, slot_of);
-    if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
-      within = spread(within, others, places, 0, first);
-      freq = spread(freq, others, places, 1, first);
-      distance = spread(distance, others, places, 2, first);
-    } else {
-      const __m512i second = look_up_part<1, kInRegisters>(view, registers, index_of, slot_of);
-      within = spread(within, others, places, 0, first, second);
-      freq = spread(freq, others, places, 1, first, second);
-      distance = spread(distance, others, places, 2, first, second);
-    }
-    if (num_others > 16) {
-      const __mmask32 upper = _mm512_cmpgt_epu16_mask(places, _mm512_set1_epi16(63));
-      const __m512i third = look_up_part<2, kInRegisters>(view, registers, index_of, slot_of);
-      const __m512i fourth = look_up_part<3, kInRegisters>(view, registers, index_of, slot_of);
-      within = spread(within, upper, places, 0, third, fourth);
-      freq = spread(freq, upper, places, 1, third, fourth);
-      distance = spread(distance, upper, places, 2, third, fourth);
-    }
-  }
+  const Found found = cells.find(s.indexes, slot);
+  const __m512i freq = found.freq, within = found.within;
   // x = freq * (2 * high + top bit of low) + within, in halves.
   const __m512i twice = _mm512_add_epi16(freq, freq);
   const __m512i addend = _mm512_mask_add_epi16(within, _mm512_movepi16_mask(s.low), within, freq);
   const __m512i low = _mm512_add_epi16(_mm512_mullo_epi16(twice, s.high), addend);
   __m512i high = _mm512_mulhi_epu16(twice, s.high);
   high = _mm512_mask_sub_epi16(high, _mm512_cmplt_epu16_mask(low, addend), high, _mm512_set1_epi16(-1));
-  _mm512_storeu_si512(s.distances, distance);
+  _mm512_storeu_si512(s.distances, found.distance);
   const __mmask32 renorm = _mm512_testn_epi16_mask(high, high);
   s.high = _mm512_mask_mov_epi16(high, renorm, low);
   s.low = _mm512_mask_expand_epi16(low, renorm, _mm512_loadu_si512(s.next));
@@ -165,15 +210,14 @@ inline __attribute__((always_inline)) void decode_turn(const LaneView view, cons
   s.distances += kLanes;
 }
 
-template <int kCount, bool kInRegisters>
-void decode_runs(const LaneView view, LaneDecodeRun* runs) {
+template <int kCount, class Cells>
+void decode_runs(const LaneView& view, LaneDecodeRun* runs) {
   const __m512i even =
       _mm512_slli_epi16(_mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15,
                                          14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
                         1);
   const __m512i odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
-  static constexpr std::uint16_t kNoRegisters[4 * kRegisterTables] = {};
-  const Registers registers(kInRegisters ? view.registers : kNoRegisters);
+  const Cells cells(view);
   DecodeState s[kCount];
   std::size_t turns = runs[0].turns;
   for (int i = 0; i < kCount; ++i) {
@@ -192,7 +236,7 @@ void decode_runs(const LaneView view, LaneDecodeRun* runs) {
     for (int i = 0; i < kCount; ++i) has_room &= s[i].next <= s[i].limit;
     if (__builtin_expect(!has_room, 0)) break;
 #pragma GCC unroll 4
-    for (int i = 0; i < kCount; ++i) decode_turn<kInRegisters>(view, registers, s[i]);
+    for (int i = 0; i < kCount; ++i) decode_turn(cells, s[i]);
   }
   for (int i = 0; i < kCount; ++i) {
     const __m512i a = _mm512_or_si512(_mm512_slli_epi32(low_half(s[i].high), 16), low_half(s[i].low));
@@ -206,21 +250,30 @@ void decode_runs(const LaneView view, LaneDecodeRun* runs) {
   }
 }
 
+template <class Cells>
+void decode_with(const LaneView& view, LaneDecodeRun* runs, int count) {
+  switch (count) {
+    case 1:
+      return decode_runs<1, Cells>(view, runs);
+    case 2:
+      return decode_runs<2, Cells>(view, runs);
+    case 3:
+      return decode_runs<3, Cells>(view, runs);
+    default:
+      return decode_runs<4, Cells>(view, runs);
+  }
+}
+
 }  // namespace
 
 void decode_avx512(const LaneView& view, LaneDecodeRun* runs, int count, std::size_t num_lanes) {
   for (int i = 0; i < count && num_lanes != kLanes; ++i) decode_one_by_one(view, runs[i], num_lanes);
   if (num_lanes != kLanes) return;
-  switch (count) {
-    case 1:
-      return view.registers ? decode_runs<1, true>(view, runs) : decode_runs<1, false>(view, runs);
-    case 2:
-      return view.registers ? decode_runs<2, true>(view, runs) : decode_runs<2, false>(view, runs);
-    case 3:
-      return view.registers ? decode_runs<3, true>(view, runs) : decode_runs<3, false>(view, runs);
-    default:
-      return view.registers ? decode_runs<4, true>(view, runs) : decode_runs<4, false>(view, runs);
-  }
+  if (view.only)
+    return view.only->count <= 8 ? decode_with<OneTable<3>>(view, runs, count)
+                                 : decode_with<OneTable<5>>(view, runs, count);
+  return view.registers ? decode_with<ManyTables<true>>(view, runs, count)
+                        : decode_with<ManyTables<false>>(view, runs, count);
 }
 
 }  // namespace scalecodec

@@ -76,52 +76,96 @@ void note_escapes(LaneEncodeRun& run, const std::uint16_t* indexes, __mmask32 es
   }
 }
 
+/// A turn's steps; `bias` is start and raw bits' value.
+struct Steps {
+  __m512i freq, bias, bits;
+};
+
+/// Steps of any tables; those of the cells in registers first.
 template <bool kInRegisters>
-inline __attribute__((always_inline)) void encode_turn(const LaneView view, const Registers& registers,
-                                                       EncodeState& s, LaneEncodeRun& run) {
+struct ManyTables {
+  static constexpr std::uint16_t kNoRegisters[4 * kRegisterTables] = {};
+  const LaneView view;
+  const Registers registers;
+
+  explicit ManyTables(const LaneView& of) : view(of), registers(kInRegisters ? of.registers : kNoRegisters) {}
+
+  inline __attribute__((always_inline)) Steps find(const std::uint16_t* indexes, __m512i distance,
+                                                   LaneEncodeRun& run) const {
+    const __m512i index = _mm512_loadu_si512(indexes);
+    __m512i freq = _mm512_setzero_si512(), bias = freq, bits = freq;
+    __mmask32 others = ~__mmask32{0};
+    if (kInRegisters) {
+      const __m512i end0 = registers.of(0, index), end1 = registers.of(1, index),
+                    end2 = registers.of(2, index);
+      const __mmask32 is_other = _mm512_test_epi16_mask(distance, distance);  // than the mode
+      const __mmask32 above = _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(1));
+      const __mmask32 below = _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(-1));
+      bias = _mm512_maskz_mov_epi16(is_other, _mm512_mask_mov_epi16(end0, below, end1));
+      const __m512i end = _mm512_mask_mov_epi16(_mm512_mask_mov_epi16(end0, above, end1), below, end2);
+      freq = _mm512_sub_epi16(end, bias);
+      others = (is_other & ~(above | below)) | _mm512_testn_epi16_mask(freq, freq);
+    }
+    if (others) {
+      const int num_others = __builtin_popcount(others);
+      const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
+      const __m512i distance_of = _mm512_maskz_compress_epi16(others, distance);
+      const __m512i places = places_of(others);
+      __mmask32 escapes = 0;  // among those compressed
+      const __m512i first = find_steps<0>(view, index_of, distance_of, escapes);
+      if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
+        bias = spread(bias, others, places, 0, first);
+        freq = spread(freq, others, places, 1, first);
+        bits = spread(bits, others, places, 2, first);
+      } else {
+        const __m512i second = find_steps<1>(view, index_of, distance_of, escapes);
+        bias = spread(bias, others, places, 0, first, second);
+        freq = spread(freq, others, places, 1, first, second);
+        bits = spread(bits, others, places, 2, first, second);
+      }
+      if (num_others > 16) {
+        const __mmask32 upper = _mm512_cmpgt_epu16_mask(places, _mm512_set1_epi16(63));
+        const __m512i third = find_steps<2>(view, index_of, distance_of, escapes),
+                      fourth = find_steps<3>(view, index_of, distance_of, escapes);
+        bias = spread(bias, upper, places, 0, third, fourth);
+        freq = spread(freq, upper, places, 1, third, fourth);
+        bits = spread(bits, upper, places, 2, third, fourth);
+      }
+      escapes = _bzhi_u32(escapes, static_cast<std::uint32_t>(num_others));
+      if (__builtin_expect(escapes != 0, 0)) note_escapes(run, indexes, _pdep_u32(escapes, others));
+    }
+    return {freq, bias, bits};
+  }
+};
+
+/// Steps of one table of few cells, in registers whole.
+struct OneTable {
+  const __m512i starts, freqs, below, escape;
+
+  explicit OneTable(const LaneView& of)
+      : starts(_mm512_loadu_si512(of.only->step_starts)),
+        freqs(_mm512_loadu_si512(of.only->step_freqs)),
+        below(_mm512_set1_epi16(static_cast<short>(of.only->symbols_below))),
+        escape(_mm512_set1_epi16(static_cast<short>(of.only->count - 1))) {}
+
+  inline __attribute__((always_inline)) Steps find(const std::uint16_t* indexes, __m512i distance,
+                                                   LaneEncodeRun& run) const {
+    const __m512i place = _mm512_add_epi16(distance, below);
+    const __mmask32 escapes = _mm512_cmpge_epu16_mask(place, escape);
+    if (__builtin_expect(escapes != 0, 0)) note_escapes(run, indexes, escapes);
+    const __m512i step = _mm512_min_epu16(place, escape);
+    return {_mm512_permutexvar_epi16(step, freqs), _mm512_permutexvar_epi16(step, starts),
+            _mm512_setzero_si512()};
+  }
+};
+
+template <class Tables>
+inline __attribute__((always_inline)) void encode_turn(const Tables& tables, EncodeState& s,
+                                                       LaneEncodeRun& run) {
   s.indexes -= kLanes;
   s.distances -= kLanes;
-  const __m512i index = _mm512_loadu_si512(s.indexes), distance = _mm512_loadu_si512(s.distances);
-  __m512i freq = _mm512_setzero_si512(), bias = freq, bits = freq;
-  __mmask32 others = ~__mmask32{0};
-  if (kInRegisters) {
-    const __m512i end0 = registers.of(0, index), end1 = registers.of(1, index), end2 = registers.of(2, index);
-    const __mmask32 is_other = _mm512_test_epi16_mask(distance, distance);  // than the mode
-    const __mmask32 above = _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(1));
-    const __mmask32 below = _mm512_cmpeq_epi16_mask(distance, _mm512_set1_epi16(-1));
-    bias = _mm512_maskz_mov_epi16(is_other, _mm512_mask_mov_epi16(end0, below, end1));
-    const __m512i end = _mm512_mask_mov_epi16(_mm512_mask_mov_epi16(end0, above, end1), below, end2);
-    freq = _mm512_sub_epi16(end, bias);
-    others = (is_other & ~(above | below)) | _mm512_testn_epi16_mask(freq, freq);
-  }
-  if (others) {
-    const int num_others = __builtin_popcount(others);
-    const __m512i index_of = _mm512_maskz_compress_epi16(others, index);
-    const __m512i distance_of = _mm512_maskz_compress_epi16(others, distance);
-    const __m512i places = places_of(others);
-    __mmask32 escapes = 0;  // among those compressed
-    const __m512i first = find_steps<0>(view, index_of, distance_of, escapes);
-    if (kInRegisters && __builtin_expect(num_others <= 8, 1)) {
-      bias = spread(bias, others, places, 0, first);
-      freq = spread(freq, others, places, 1, first);
-      bits = spread(bits, others, places, 2, first);
-    } else {
-      const __m512i second = find_steps<1>(view, index_of, distance_of, escapes);
-      bias = spread(bias, others, places, 0, first, second);
-      freq = spread(freq, others, places, 1, first, second);
-      bits = spread(bits, others, places, 2, first, second);
-    }
-    if (num_others > 16) {
-      const __mmask32 upper = _mm512_cmpgt_epu16_mask(places, _mm512_set1_epi16(63));
-      const __m512i third = find_steps<2>(view, index_of, distance_of, escapes),
-                    fourth = find_steps<3>(view, index_of, distance_of, escapes);
-      bias = spread(bias, upper, places, 0, third, fourth);
-      freq = spread(freq, upper, places, 1, third, fourth);
-      bits = spread(bits, upper, places, 2, third, fourth);
-    }
-    escapes = _bzhi_u32(escapes, static_cast<std::uint32_t>(num_others));
-    if (__builtin_expect(escapes != 0, 0)) note_escapes(run, s.indexes, _pdep_u32(escapes, others));
-  }
+  const Steps steps = tables.find(s.indexes, _mm512_loadu_si512(s.distances), run);
+  const __m512i freq = steps.freq, bias = steps.bias, bits = steps.bits;
   const __m512i freq_first = low_half(freq), freq_second = high_half(freq);
   const __mmask16 full_first = _mm512_cmpge_epu32_mask(s.first, _mm512_slli_epi32(freq_first, 17));
   const __mmask16 full_second = _mm512_cmpge_epu32_mask(s.second, _mm512_slli_epi32(freq_second, 17));
@@ -141,10 +185,9 @@ inline __attribute__((always_inline)) void encode_turn(const LaneView view, cons
   }
 }
 
-template <int kCount, bool kInRegisters>
-void encode_runs(const LaneView view, LaneEncodeRun* runs) {
-  static constexpr std::uint16_t kNoRegisters[4 * kRegisterTables] = {};
-  const Registers registers(kInRegisters ? view.registers : kNoRegisters);
+template <int kCount, class Tables>
+void encode_runs(const LaneView& view, LaneEncodeRun* runs) {
+  const Tables tables(view);
   EncodeState s[kCount];
   std::size_t turns = runs[0].turns;
   for (int i = 0; i < kCount; ++i) {
@@ -154,7 +197,7 @@ void encode_runs(const LaneView view, LaneEncodeRun* runs) {
   }
   for (std::size_t left = turns; left > 0; --left) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kCount; ++i) encode_turn<kInRegisters>(view, registers, s[i], runs[i]);
+    for (int i = 0; i < kCount; ++i) encode_turn(tables, s[i], runs[i]);
   }
   for (int i = 0; i < kCount; ++i) {
     _mm512_storeu_si512(runs[i].states, s[i].first);
@@ -166,15 +209,21 @@ void encode_runs(const LaneView view, LaneEncodeRun* runs) {
   }
 }
 
+/// Two at a time: more states than that spill, which costs more than it hides.
+template <class Tables>
+void encode_with(const LaneView& view, LaneEncodeRun* runs, int count) {
+  for (; count >= 2; count -= 2, runs += 2) encode_runs<2, Tables>(view, runs);
+  if (count) encode_runs<1, Tables>(view, runs);
+}
+
 }  // namespace
 
 void encode_avx512(const LaneView& view, LaneEncodeRun* runs, int count, std::size_t num_lanes) {
   for (int i = 0; i < count && num_lanes != kLanes; ++i) encode_one_by_one(view, runs[i], num_lanes);
   if (num_lanes != kLanes) return;
-  // Two at a time: more states than that spill, which costs more than it hides.
-  for (; count >= 2; count -= 2, runs += 2)
-    view.registers ? encode_runs<2, true>(view, runs) : encode_runs<2, false>(view, runs);
-  if (count) view.registers ? encode_runs<1, true>(view, runs) : encode_runs<1, false>(view, runs);
+  if (view.only) return encode_with<OneTable>(view, runs, count);
+  return view.registers ? encode_with<ManyTables<true>>(view, runs, count)
+                        : encode_with<ManyTables<false>>(view, runs, count);
 }
 
 }  // namespace scalecodec

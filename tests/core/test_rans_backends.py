@@ -187,6 +187,28 @@ def test_edges_of_lanes_and_chunks(code, count):
     assert_decoded(expected, symbols, indexes, table)
 
 
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+@pytest.mark.parametrize("symbols", [0, 1, 2, 3, 6, 7, 8, 9, 15, 16, 30, 31, 32, 33])
+def test_one_table(symbols, where):
+    """About the numbers of cells that registers hold whole: alone, and as the only one that indexes name."""
+    mode = {"first": 0, "middle": symbols // 2, "last": max(0, symbols - 1)}[where]
+    row = bell(symbols, mode, 3) if symbols else [0, 65536]
+    for offset in (0, -mode, 1000, INT32.min, INT32.max - symbols):
+        alone, among = make_set([row], [offset]), make_set([flat(5), row, flat(9)], [0, offset, -4])
+        rng = np.random.default_rng(symbols)
+        drawn_of = drawn(rng, alone.lanes, np.zeros(20_011, int))
+        for (table, tables), indexes in ((alone, np.zeros(20_011, np.uint8)), (among, np.ones(20_011, np.uint8))):
+            expected = lanes.encode_with(drawn_of, indexes, tables, num_chunks=3, lanes=32)
+            assert_decoded(expected, drawn_of, indexes, table)
+            ours = {backend: on(backend, sc.rans.encode, drawn_of, indexes, table) for backend in BACKENDS}
+            assert len(set(ours.values())) == 1
+            assert_decoded(ours[BACKENDS[0]], drawn_of, indexes, table)
+        few = slice(0, 1031)
+        expected = lanes.encode(drawn_of[few], indexes[few], tables)
+        for backend in BACKENDS:
+            assert on(backend, sc.rans.encode, drawn_of[few], indexes[few], table) == expected, backend
+
+
 @pytest.mark.parametrize("order", ["runs", "cycle", "chance"])
 @pytest.mark.parametrize("name", ["320", "modes anywhere", "wide"])
 def test_orders_of_tables(name, order):

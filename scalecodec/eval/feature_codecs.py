@@ -230,7 +230,7 @@ def _whole(setting: float) -> int:
 
 
 _LEVELS = (2, 3, 4, 6, 8, 12, 16)
-_TARGET_BITS = (0.3, 0.5, 0.8, 1.2, 1.6, 2.2, 3.0)
+_TARGET_BITS = (0.3, 0.5, 0.8, 1.0, 1.2, 1.4, 1.6, 2.2, 3.0)
 
 _FAMILIES = {
     NONE: _Family((32,), _plain),

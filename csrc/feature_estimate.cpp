@@ -60,10 +60,7 @@ std::size_t estimate(const FeatureMap& map, const std::uint8_t* symbols, const E
           const auto at = static_cast<std::size_t>(
               std::find_if(symbol, symbol + map.width, [&](std::uint8_t s) { return s >= num_levels; }) -
               symbols);
-          std::size_t now = bad.load();
-          while (at < now && !bad.compare_exchange_weak(now, at)) {
-          }
-          return;
+          return lower(bad, at);
         }
         for (std::size_t i = 0; i < map.width; ++i)
           values[first + i] = table[indexes[i] * num_levels + symbol[i]];

@@ -56,13 +56,6 @@ bool finite(const FloatSource& values, std::size_t i) {
   return load(values, i, 1, &unused);
 }
 
-/// The least of what threads report.
-void lower(std::atomic<std::size_t>& least, std::size_t mine) {
-  std::size_t now = least.load();
-  while (mine < now && !least.compare_exchange_weak(now, mine)) {
-  }
-}
-
 constexpr std::size_t kFewLevels = 16;
 
 /// A pass over each block for each level, comparing whole vectors: faster than counts that wait for each

@@ -30,10 +30,7 @@ class Failures {
   bool is_lost(const Job& job) { return place(job) > of_task(job).load(); }
 
   void note(const Job& job) {
-    if (job.result.ok()) return;
-    std::size_t known = of_task(job).load();
-    while (place(job) < known && !of_task(job).compare_exchange_weak(known, place(job))) {
-    }
+    if (!job.result.ok()) lower(of_task(job), place(job));
   }
 
  private:

@@ -138,10 +138,7 @@ Result prepare(const float* scale_table, std::size_t num_tables, float bound, Sc
 Result quantize(const QuantizeTask& task, const QuantizeKernels& kernels, std::size_t num_threads) {
   std::atomic<std::size_t> unfit{task.size};
   for_ranges(task.size, num_threads, [&](std::size_t first, std::size_t last) {
-    const std::size_t mine = quantize_range(task, kernels, first, last);
-    std::size_t least = unfit.load();
-    while (mine < least && !unfit.compare_exchange_weak(least, mine)) {
-    }
+    lower(unfit, quantize_range(task, kernels, first, last));
   });
   if (unfit < task.size) return {Status::kLatentRange, unfit};
   return {};

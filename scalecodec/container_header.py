@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from scalecodec import _core
 from scalecodec.errors import BitstreamError
+from scalecodec.fields import Fields, varint
 from scalecodec.streams import BY_KIND, LANES, Stream
-from scalecodec.varint import varint
 
 MAGIC = b"\x89SCL\r\n\x1a\n"  # as in PNG: a text-mode copy or a 7-bit channel breaks it at once
 MAJOR, MINOR = 1, 0
@@ -143,16 +143,16 @@ def decode_head(view: memoryview, limits: Limits) -> tuple[Head, int]:
 
     The checksum comes before the fields, and a limit before what it limits.
     """
-    file = _Reader(view, "file")
+    file = Fields(view, "the file")
     if (magic := file.take(len(MAGIC))) != MAGIC:
         raise BitstreamError(f"not a .scl file: it starts with {magic.hex(' ')}, wanted {MAGIC.hex(' ')}")
     major, minor = file.take(2)
     if major != MAJOR:
         raise BitstreamError(f"a .scl file of version {major}.{minor}; this reader knows version {MAJOR} only")
-    length = file.varint()
+    length = file.varint(32)
     if length > limits.max_header_bytes:
         raise BitstreamError(f"the header, {length} bytes, passes the limit of {limits.max_header_bytes}")
-    body = _Reader(file.take(length), "header")
+    body = Fields(file.take(length), "the header")
     computed = _core.crc32c(view[: file.position])
     if (stored := file.word()) != computed:
         raise BitstreamError(f"the header is damaged: its checksum is {computed:08x}, the file says {stored:08x}")
@@ -162,9 +162,9 @@ def decode_head(view: memoryview, limits: Limits) -> tuple[Head, int]:
     return head, file.position
 
 
-def _decode_body(body: _Reader, limits: Limits) -> Head:
+def _decode_body(body: Fields, limits: Limits) -> Head:
     model_id, table_id = bytes(body.take(8)), bytes(body.take(8))
-    width, height = body.varint() + 1, body.varint() + 1
+    width, height = body.varint(32) + 1, body.varint(32) + 1
     sample, coding, gain_index, counts = body.take(4)
     if sample > 7:
         raise BitstreamError(f"unknown sample format {sample}; this reader knows 0 to 7")
@@ -185,7 +185,7 @@ def _decode_body(body: _Reader, limits: Limits) -> Head:
     return Head(header, kinds, tuple(_decode_entry(body, limits) for _ in range(num_chunks)))
 
 
-def _decode_kinds(body: _Reader, count: int) -> tuple[int, ...]:
+def _decode_kinds(body: Fields, count: int) -> tuple[int, ...]:
     if count > MAX_ANCILLARY:
         raise BitstreamError(f"{count} ancillary chunks pass the limit of {MAX_ANCILLARY}")
     kinds = tuple(body.take(count))
@@ -197,37 +197,8 @@ def _decode_kinds(body: _Reader, count: int) -> tuple[int, ...]:
     return kinds
 
 
-def _decode_entry(body: _Reader, limits: Limits) -> Entry:
-    length = body.varint()
+def _decode_entry(body: Fields, limits: Limits) -> Entry:
+    length = body.varint(32)
     if length > limits.max_chunk_bytes:
         raise BitstreamError(f"a chunk of {length} bytes passes the limit of {limits.max_chunk_bytes}")
     return Entry(length, body.word())
-
-
-class _Reader:
-    """Takes fields off the front of a buffer, never from beyond its end."""
-
-    def __init__(self, view: memoryview, name: str) -> None:
-        self.view, self.name, self.position = view, name, 0
-
-    def take(self, count: int) -> memoryview:
-        end = self.position + count
-        if end > len(self.view):
-            raise BitstreamError(f"the {self.name} is cut off: it has {len(self.view)} bytes, wanted {end} or more")
-        start, self.position = self.position, end
-        return self.view[start:end]
-
-    def word(self) -> int:
-        return int.from_bytes(self.take(4), "little")
-
-    def varint(self) -> int:
-        """Read an unsigned LEB128 number below 2**32, in its one shortest form."""
-        value = 0
-        for shift in range(0, 35, 7):
-            (byte,) = self.take(1)
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80 and value < 2**32:
-                if byte == 0 and shift:
-                    raise BitstreamError("a number in the header is padded with zeros")
-                return value
-        raise BitstreamError("a number in the header passes 32 bits")

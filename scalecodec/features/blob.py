@@ -11,7 +11,7 @@ import numpy as np
 
 from scalecodec.cdf import ID_BYTES
 from scalecodec.errors import BitstreamError
-from scalecodec.varint import varint
+from scalecodec.fields import varint
 
 from .coding import Coding, layout
 from .description import Description

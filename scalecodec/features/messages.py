@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalecodec.cdf import ID_BYTES
 from scalecodec.errors import BitstreamError
-from scalecodec.varint import varint
+from scalecodec.fields import varint
 
 from .blob import DTYPES, MAX_AXES, read_shape
 from .frames import VERSION

@@ -309,7 +309,7 @@ def test_raw_tensors_come_back(shape, dtype):
         (bytes([0, 17]), "17 axes"),
         (bytes([0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]), "elements are allowed"),
         (bytes([0, 2, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]), "elements are allowed"),
-        (bytes([0, 1, 2]) + bytes(7), "8 bytes are wanted"),
+        (bytes([0, 1, 2]) + bytes(7), "it has 14 bytes, wanted 15"),
         (bytes([0, 1, 2]) + bytes(9), "1 bytes are left over"),
     ],
 )

@@ -30,8 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rate = design.add_mutually_exclusive_group()
     rate.add_argument("--lagrangian", type=float, default=0.0, help="squared error that a bit may cost")
     rate.add_argument("--target-bits", type=float, help="bits an element, before tables by neighbours save some")
-    design.add_argument("--c-min", type=float, default=0.0, help="lower end of the clip range")
-    design.add_argument("--c-max", type=float, help="upper end (default: searched for)")
+    design.add_argument("--c-min", type=_end, default=0.0, help="lower end of the clip range, or 'search' (default: 0)")
+    design.add_argument("--c-max", type=_end, help="upper end, or 'search' (default)")
     design.add_argument("--coding", default="context", choices=("static", "channel", "context"), help="of symbols")
     add_json(design)
     design.set_defaults(run=_design)
@@ -50,6 +50,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     decode.add_argument("-o", "--output", required=True, help=".npy or .safetensors")
     add_json(decode)
     decode.set_defaults(run=_decode)
+
+
+def _end(text: str) -> float | None:
+    """An end of a clip range, None to search for it; argparse reports the ValueError of others."""
+    return None if text == "search" else float(text)
 
 
 def read_codec(path: str) -> Any:

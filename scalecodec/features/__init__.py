@@ -6,6 +6,7 @@ from .activation import ActivationModel, fit_moments
 from .client import Client
 from .codec import FeatureCodec, decode
 from .design import design, design_many
+from .design_search import design_kernel
 from .fit import RangeChoice, choose_range, fit
 from .frames import Limits
 from .histogram import Histogram
@@ -28,6 +29,7 @@ __all__ = [
     "choose_range",
     "decode",
     "design",
+    "design_kernel",
     "design_many",
     "fit",
     "fit_moments",

@@ -187,12 +187,16 @@ def cells_of(source: Distribution) -> Cells:
 
 
 @cache
-def _kernel() -> Any:
-    """The compiled kernel, or the definition where numba is missing or switched off (NUMBA_DISABLE_JIT=1)."""
+def design_kernel() -> str:
+    """ "numba", or "numpy" where that is missing or switched off (NUMBA_DISABLE_JIT=1): what designs quantizers here."""
     try:
         import numba
     except ImportError:
-        compiled = False
-    else:
-        compiled = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    return import_module("scalecodec.kernels.ecsq_numba" if compiled else "scalecodec.kernels.ecsq_ref")
+        return "numpy"
+    return "numpy" if numba.config.DISABLE_JIT else "numba"  # type: ignore[attr-defined]
+
+
+@cache
+def _kernel() -> Any:
+    name = {"numba": "ecsq_numba", "numpy": "ecsq_ref"}[design_kernel()]
+    return import_module(f"scalecodec.kernels.{name}")

@@ -42,6 +42,14 @@ def test_fit_prints_the_range(capsys, folder):
     assert "by the" in run(capsys, "features", "fit", folder / "a.npy", "--activation", "none")
 
 
+def test_an_end_that_is_searched_for(capsys, folder):
+    np.save(folder / "a.npy", np.random.default_rng(2).standard_normal((1, 8, 20, 20)).astype(np.float32))
+    assert design(capsys, folder, "--json")["levels"][0] == 0
+    assert design(capsys, folder, "--c-min", "search", "--c-max", "search", "--json")["levels"][0] < -0.5
+    with pytest.raises(SystemExit):
+        main(["features", "design", "a.npy", "-o", "codec.scq", "--c-min", "low"])
+
+
 @pytest.mark.parametrize(
     "options", [[], ["--target-bits", "0.7"], ["--lagrangian", "0.1", "--coding", "static"]], ids=str
 )

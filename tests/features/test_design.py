@@ -194,13 +194,14 @@ def test_many_at_once_are_the_same():
 
 
 def test_without_numba_the_definition_designs():
-    program = "from scalecodec import features; from scalecodec.features.design_search import _kernel; import sys; "
+    program = "from scalecodec import features; import sys; "
     program += "q = features.design(features.fit_moments(0.5, 1.0), 4, 0.1, c_max=4.0); "
-    program += "print(_kernel().__name__, 'scalecodec.kernels.ecsq_numba' in sys.modules, *q.levels)"
+    program += "print(features.design_kernel(), 'scalecodec.kernels.ecsq_numba' in sys.modules, *q.levels)"
     env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
     name, compiled, *levels = done.stdout.split()
-    assert (name, compiled) == ("scalecodec.kernels.ecsq_ref", "False")
+    assert (name, compiled) == ("numpy", "False")
+    assert features.design_kernel() == "numba"
     expected = design(features.fit_moments(0.5, 1.0), 4, 0.1, c_max=4.0).levels
     np.testing.assert_allclose(np.array(levels, float), expected, rtol=1e-5)
 

@@ -188,7 +188,7 @@ def cells_of(source: Distribution) -> Cells:
 
 @cache
 def design_kernel() -> str:
-    """ "numba", or "numpy" where that is missing or switched off (NUMBA_DISABLE_JIT=1): what designs quantizers here."""
+    """What designs quantizers here: "numba", or "numpy" where that is missing or switched off (NUMBA_DISABLE_JIT=1)."""
     try:
         import numba
     except ImportError:

@@ -23,7 +23,7 @@ from scalecodec.layers import MaskedConv2d
 from scalecodec.quantize import round_ste
 from scalecodec.streams import RANS64, Stream
 
-from .hyperprior import Known, check_finite
+from .latent_coder import Known, check_finite
 from .vbr import MeanScaleHyperprior
 
 _SLOPE = 0.01  # of the LeakyReLU, torch's default

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ class CompressionModel(nn.Module):
     downsampling_factor: int
     # Pixels of one side of a latent element.
     latent_stride: int
+    # Of a file's chunks for one tile.
+    num_layers: int = 1
 
     def config(self) -> dict[str, int]:
         """Arguments that rebuild the model's networks."""
@@ -43,6 +45,26 @@ class CompressionModel(nn.Module):
     def decode_tile(self, chunk: bytes, shape: tuple[int, int], gain_index: int, stream: Stream = LANES) -> Tensor:
         """Inverse of :meth:`encode_tile` for a latent of ``shape`` (h, w); raises BitstreamError."""
         raise NotImplementedError
+
+    def encode_layers(self, y: Tensor, gain_index: int, stream: Stream = LANES, *, shrink: float = 0.0) -> list[bytes]:
+        """A tile's chunks, base first: ``num_layers`` of them."""
+        return [self.encode_tile(y, gain_index, stream, shrink=shrink)]
+
+    def decode_layers(
+        self, chunks: Sequence[bytes], shape: tuple[int, int], gain_index: int, stream: Stream = LANES
+    ) -> Tensor:
+        """The latent of a tile from the first layers' chunks, at least one; layers that are not there stay 0."""
+        return self.decode_tile(chunks[0], shape, gain_index, stream)
+
+    def reconstruct(self, y_hat: Tensor, num_layers: int) -> Tensor:
+        """Pixels of latents of which so many layers are there; ValueError where these show no picture."""
+        return self.g_s(y_hat)
+
+    def check_input(self, x: Tensor) -> None:
+        """ValueError unless ``x`` is [B, 3, H, W] of sides that the networks take."""
+        multiple = self.downsampling_factor
+        if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape or x.shape[2] % multiple or x.shape[3] % multiple:
+            raise ValueError(f"x must be [B, 3, H, W], H and W multiples of {multiple}, got {tuple(x.shape)}")
 
     def update(self, scale_table: Tensor | None = None, force: bool = False, update_quantiles: bool = False) -> bool:
         """Fill the coding tables of all entropy models; True if any was filled. Run once after training."""
@@ -98,3 +120,11 @@ class CompressionModel(nn.Module):
         except (KeyError, IndexError, RuntimeError) as error:
             raise ValueError(f"no state dict of a {cls.__name__}: {error}") from error
         return model
+
+
+def checked_gains(gain: float | Tensor, x: Tensor) -> Tensor:
+    """Gains [B], float32, for a batch; ValueError where they are none."""
+    gains = torch.as_tensor(gain, dtype=torch.float32, device=x.device).reshape(-1)
+    if len(gains) not in (1, len(x)) or not bool((gains > 0).all()):
+        raise ValueError(f"gain must be one positive number, or one for each of {len(x)} items, got {gains.tolist()}")
+    return gains.expand(len(x))

@@ -200,7 +200,7 @@ def decode_all(
 
 def _doubt(header: Header, coder: Coder) -> str:
     """What else than damage may be at fault."""
-    if getattr(coder.model, "integers", None) is not None:
+    if coder.model.is_integer():
         return ""
     ids = f"tables {header.table_id.hex()} in the file, {coder.table_id.hex()} here"
     return f" ({ids}; this model has no integer form, so that a machine may compute other scales than the encoder's)"

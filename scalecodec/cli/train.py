@@ -22,6 +22,8 @@ _HELP = {
     "tilt": "of random gains: above 1, low ones come more often",
     "channels": "channels inside the transforms (N)",
     "latent_channels": "channels of the latent (M)",
+    "layers": "of a layered model: latent channels of each layer, base first, as in 96,32",
+    "shared": "one hyperprior for all layers",
     "steps": "updates in all",
     "minutes": "end by the clock where that comes first (0: do not)",
     "batch": "crops a process and step",

@@ -5,5 +5,21 @@ from .gdn import GDN
 from .lower_bound import LowerBound, lower_bound
 from .masked_conv import MaskedConv2d
 from .rate import HyperStepNetwork, OffsetNetwork
+from .transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
+from .wavelet import Wavelet
 
-__all__ = ["GDN", "HyperStepNetwork", "LowerBound", "MaskedConv2d", "OffsetNetwork", "conv", "deconv", "lower_bound"]
+__all__ = [
+    "GDN",
+    "HyperStepNetwork",
+    "LowerBound",
+    "MaskedConv2d",
+    "OffsetNetwork",
+    "Wavelet",
+    "analysis",
+    "conv",
+    "deconv",
+    "hyper_analysis",
+    "hyper_synthesis",
+    "lower_bound",
+    "synthesis",
+]

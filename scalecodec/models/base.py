@@ -60,6 +60,10 @@ class CompressionModel(nn.Module):
         """Pixels of latents of which so many layers are there; ValueError where these show no picture."""
         return self.g_s(y_hat)
 
+    def is_integer(self) -> bool:
+        """Whether tables are chosen by integers, the same on every machine."""
+        return False
+
     def check_input(self, x: Tensor) -> None:
         """ValueError unless ``x`` is [B, 3, H, W] of sides that the networks take."""
         multiple = self.downsampling_factor
@@ -87,7 +91,7 @@ class CompressionModel(nn.Module):
         """
         digest = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
-            if not name.endswith(TABLE_BUFFERS) and not name.startswith("integers."):
+            if not name.endswith(TABLE_BUFFERS) and "integers" not in name.split("."):
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
         return digest.digest()[:ID_BYTES]

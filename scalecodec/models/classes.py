@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from .autoregressive import JointAutoregressive
 from .base import CompressionModel
+from .denoise import DenoisingModel
+from .frequency import FrequencyModel
 from .vbr import MeanScaleHyperprior, ScaleHyperprior
 
 MODELS: dict[str, type[CompressionModel]] = {
     "vbr-mean": MeanScaleHyperprior,
     "vbr-scale": ScaleHyperprior,
     "vbr-autoregressive": JointAutoregressive,
+    "frequency": FrequencyModel,
+    "denoise": DenoisingModel,
 }
 
 

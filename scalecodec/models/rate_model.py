@@ -135,6 +135,9 @@ class RateModel(CompressionModel):
         self.integers = IntegerForm(self.h_s)
         self.integers.fill(numbers)
 
+    def is_integer(self) -> bool:
+        return self.integers is not None
+
     def table_id(self) -> bytes:
         """As the base's, with the integer form's id where the model has one."""
         if self.integers is None:

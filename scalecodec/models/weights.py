@@ -44,8 +44,9 @@ def freeze(model: CompressionModel) -> None:
     """
     model.eval()
     model.update(force=True, update_quantiles=True)
-    if isinstance(model, RateModel):
-        model.make_integers()
+    for module in model.modules():
+        if isinstance(module, RateModel):
+            module.make_integers()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 4:

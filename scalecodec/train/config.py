@@ -21,6 +21,9 @@ class TrainConfig:
     rate schedule, by the clock where that comes before ``steps``; ``precision`` "float32", "bfloat16" or "auto"
     (bfloat16 where the machine has instructions for it).
 
+    ``layers``, of a layered model, is the latent channels of each layer, base first, as in "96,32"; ``latent_channels``
+    is of the others. ``shared``: whether the layers share a hyperprior.
+
     ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.
     ``objective``: "random" (a gain an item, or ``gain`` where it is not 0), "sum" of the losses at ``levels`` gains, or
     "moo", their min-norm point after ``normalisation`` "none", "l2" or "loss". Random gains are at ``u ** tilt`` of the
@@ -41,6 +44,8 @@ class TrainConfig:
     tilt: float = 1.0
     channels: int = 96
     latent_channels: int = 128
+    layers: str = ""
+    shared: bool = False
     steps: int = 100_000
     minutes: float = 0.0
     batch: int = 8
@@ -78,6 +83,8 @@ class TrainConfig:
         for name in ("learning_rate", "lambda_max", "clip_norm", "tilt"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} must not be 0: nothing would be learned")
+        if self.layers and not all(part.isdecimal() and int(part) > 0 for part in self.layers.split(",")):
+            raise ValueError(f"layers must be channels of each, as in 96,32, got {self.layers!r}")
         if self.crop % 64:
             raise ValueError(f"crop must be a multiple of 64, got {self.crop}")
         if self.objective not in OBJECTIVES:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from scalecodec.models import CompressionModel, create
+from scalecodec.models import CompressionModel
 
 from .checkpoint import load_checkpoint, read_scalars, save_checkpoint
 from .config import TrainConfig
@@ -23,7 +23,7 @@ from .distributed import World, world
 from .losses import RateDistortion, psnr_of
 from .objectives import backward
 from .optimizers import make_optimizers, set_rates
-from .start import begin_from
+from .start import new_model
 
 
 def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
@@ -34,13 +34,32 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 _SETTLED = (
-    *("model", "channels", "latent_channels", "offsets", "hyper_step", "start", "batch", "crop", "seed"),
+    *(
+        "model",
+        "channels",
+        "latent_channels",
+        "layers",
+        "shared",
+        "offsets",
+        "hyper_step",
+        "start",
+        "batch",
+        "crop",
+        "seed",
+    ),
     *("lambda_max", "objective", "levels", "normalisation", "gain", "tilt"),
 )
 
 
 # What runs did before there was a choice.
-_BEFORE = {"offsets": False, "hyper_step": False, "start": "", "objective": "random", "levels": 5} | {
+_BEFORE = {
+    "layers": "",
+    "shared": False,
+    "offsets": False,
+    "hyper_step": False,
+    "start": "",
+    "objective": "random",
+    "levels": 5,
     "normalisation": "loss",
     "gain": 0.0,
     "tilt": 1.0,
@@ -61,15 +80,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, here: World) -> None:
         self.config, self.here = config, here
         torch.manual_seed(config.seed)
-        self.model: CompressionModel = create(
-            config.model,
-            channels=config.channels,
-            latent_channels=config.latent_channels,
-            offsets=config.offsets,
-            hyper_step=config.hyper_step,
-        )
-        if config.start:
-            begin_from(self.model, config.start)
+        self.model = new_model(config)
         self.model.to(here.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         for name, parameter in self.model.named_parameters():
             # Quantiles are solved for at the end; no gradient reaches them.

@@ -1,4 +1,4 @@
-"""Weights to begin a training run from."""
+"""The model that a training run begins with, and weights for it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,37 @@ from torch import Tensor
 
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
-from scalecodec.models import CompressionModel, load, zoo
+from scalecodec.models import CompressionModel, create, load, zoo
 from scalecodec.models.rate_model import NOT_OURS
 from scalecodec.models.weights import read_metadata
+
+from .config import TrainConfig
 
 _TRANSFORMS = ("g_a.", "g_s.")
 # What a run fills at its end.
 _MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
+
+
+def new_model(config: TrainConfig) -> CompressionModel:
+    """The model a run trains, with the weights it begins from; ValueError where the settings fit no model."""
+    if config.layers:
+        sizes = {f"layer{number}": int(size) for number, size in enumerate(config.layers.split(","))}
+        sizes |= {"shared": int(config.shared)}
+    else:
+        sizes = {"latent_channels": config.latent_channels}
+    try:
+        model = create(
+            config.model,
+            channels=config.channels,
+            **sizes,
+            offsets=config.offsets,
+            hyper_step=config.hyper_step,
+        )
+    except TypeError as error:
+        raise ValueError(f"{config.model} is built of other sizes: {error}") from error
+    if config.start:
+        begin_from(model, config.start)
+    return model
 
 
 def begin_from(model: CompressionModel, name_or_path: str) -> None:

@@ -1,0 +1,41 @@
+"""Transforms that several models share: four strided 5-tap convolutions with GDN, and a mean-scale hyperprior's two
+networks (Balle et al. 2018, arXiv:1802.01436; Minnen et al. 2018, arXiv:1809.02736).
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .conv import conv, deconv
+from .gdn import GDN
+
+
+def analysis(n: int, m: int) -> nn.Sequential:
+    """Pixels [B, 3, H, W] to latents [B, m, H/16, W/16], ``n`` channels inside."""
+    return nn.Sequential(conv(3, n), GDN(n), conv(n, n), GDN(n), conv(n, n), GDN(n), conv(n, m))
+
+
+def synthesis(n: int, m: int) -> nn.Sequential:
+    """Latents [B, m, h, w] to pixels [B, 3, 16 h, 16 w]."""
+    return nn.Sequential(
+        *(deconv(m, n), GDN(n, inverse=True)),
+        *(deconv(n, n), GDN(n, inverse=True)),
+        *(deconv(n, n), GDN(n, inverse=True)),
+        deconv(n, 3),
+    )
+
+
+def hyper_analysis(n: int, m: int) -> nn.Sequential:
+    """Latents [B, m, h, w] to hyper-latents [B, n, h/4, w/4]."""
+    return nn.Sequential(conv(m, n, kernel_size=3, stride=1), nn.LeakyReLU(), conv(n, n), nn.LeakyReLU(), conv(n, n))
+
+
+def hyper_synthesis(n: int, m: int) -> nn.Sequential:
+    """Hyper-latents [B, n, h/4, w/4] to scales and means [B, 2 m, h, w]."""
+    return nn.Sequential(
+        deconv(n, m),
+        nn.LeakyReLU(),
+        deconv(m, m * 3 // 2),
+        nn.LeakyReLU(),
+        conv(m * 3 // 2, m * 2, kernel_size=3, stride=1),
+    )

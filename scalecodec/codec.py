@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -27,10 +27,11 @@ from .gains import NUM_GAINS, nearest_gain_index
 from .image import Picture
 from .models import CompressionModel
 from .rate_search import largest_within
+from .regions import checked_region, chunks_of, keep, layers_of
 from .tiles import Grid
 from .transform import analyse, latent_shape, synthesise
 
-__all__ = ["DEFAULT_MODEL", "Decoded", "decode", "decode_all", "encode"]
+__all__ = ["DEFAULT_MODEL", "Decoded", "decode", "decode_all", "encode", "keep"]
 
 DEFAULT_MODEL = "vbr-mean"
 DEFAULT_QUALITY = 50
@@ -64,6 +65,7 @@ def encode(
     quality: int | None = None,
     gain: float | None = None,
     target_bytes: int | None = None,
+    tile: int | None = None,
 ) -> bytes:
     """Code a picture.
 
@@ -77,6 +79,8 @@ def encode(
     gain : 1 / step of the latents' quantizer, 0.0632 to 1, taken to the nearest of the table's 256
     target_bytes : a file not above this many bytes is made, within 1 % of it wherever the gains reach that; three to
         six encodings of the latents
+    tile : side in pixels of what decodes alone, a power of two from 64 to 2048; 1024 by default. Small ones let a
+        region cost little, and each 10 to 60 bytes a layer.
 
     Returns
     -------
@@ -111,14 +115,15 @@ def encode(
         channels=channels,
         bit_depth=8 * picture.samples.itemsize,
         gain_index=0,
-        tile_log2=TILE_LOG2,
+        tile_log2=TILE_LOG2 if tile is None else _tile_log2(tile),
+        num_layers=coder.model.num_layers,
     )
     Limits().check(header, ValueError)
     latents = analyse(coder.model, samples, _grid(header, coder.model))
 
     def at(gain_index: int, shrink: float) -> bytes:
-        tiles = [coder.model.encode_tile(latent, gain_index, shrink=shrink) for latent in latents]
-        return pack(replace(header, gain_index=gain_index), [tiles], ancillary)
+        tiles = [coder.model.encode_layers(latent, gain_index, shrink=shrink) for latent in latents]
+        return pack(replace(header, gain_index=gain_index), list(zip(*tiles, strict=True)), ancillary)
 
     return choose(at)
 
@@ -168,31 +173,38 @@ def decode_all(
     """As :func:`decode`, with the colour profile, the header and the list of what was lost."""
     container = unpack(blob, strict=strict, limits=limits or Limits())
     header = container.header
-    _check_layers(layers, header)
-    region = (0, 0, header.width, header.height) if roi is None else _checked_region(roi, header)
+    number = layers_of(layers, header)
+    region = (0, 0, header.width, header.height) if roi is None else checked_region(roi, header)
     _check_tile(header)
     coder = coder_for(header, model)
+    _check_shown(number, header, coder.model)
     grid = _grid(header, coder.model)
-    lost = list(container.damaged)
+    lost, found = list(container.damaged), {}
 
-    def spoilt(row: int, column: int, fault: str) -> None:
-        text = f"layer 0 tile {row * header.tiles_x + column}: {fault}"
+    def spoilt(row: int, column: int, fault: str, layer: int = 0) -> None:
+        text = f"layer {layer} tile {row * header.tiles_x + column}: {fault}"
         if strict:
             raise BitstreamError(text)
         lost.append(text)
 
     def latent_of(row: int, column: int) -> torch.Tensor | None:
         shape = latent_shape(coder.model, grid, row, column)
-        chunk = container.layers[0][row * header.tiles_x + column]
-        try:
-            if chunk is not None:
-                return coder.model.decode_tile(chunk, shape, header.gain_index, header.stream)
-        except BitstreamError as error:
-            spoilt(row, column, f"{error}{_doubt(header, coder)}")
+        chunks = chunks_of(container, row * header.tiles_x + column, number)
+        for count in range(len(chunks), 0, -1):
+            try:
+                latent = coder.model.decode_layers(chunks[:count], shape, header.gain_index, header.stream)
+            except BitstreamError as error:
+                spoilt(row, column, f"{error}{_doubt(header, coder)}", count - 1)
+                continue
+            found[row, column] = count
+            return latent
         return None
 
+    def show(row: int, column: int, latents: torch.Tensor) -> torch.Tensor:
+        return coder.model.reconstruct(latents, found.get((row, column), number))
+
     planes = 3 if header.channels > 2 else 1
-    samples = synthesise(coder.model, latent_of, grid, region, planes, header.bit_depth, spoilt)
+    samples = synthesise(coder.model, latent_of, grid, region, planes, header.bit_depth, spoilt, show)
     samples = _join_alpha(samples, container, region, lost, strict)
     picture = Picture(samples, container.ancillary.get(ICC_PROFILE))
     return Decoded(picture, header, tuple(lost))
@@ -266,23 +278,18 @@ def _grid(header: Header, model: CompressionModel) -> Grid:
     return Grid(header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2)
 
 
-def _check_layers(layers: str | int, header: Header) -> None:
-    number = {"all": header.num_layers, "base": 1}.get(layers, layers) if isinstance(layers, str) else layers
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= header.num_layers:
-        raise ValueError(f'layers must be "all", "base" or a number from 1 to {header.num_layers}, got {layers!r}')
-    if number > 1:
+def _tile_log2(tile: int) -> int:
+    log2 = operator.index(tile).bit_length() - 1
+    if not 6 <= log2 <= 11 or tile != 1 << log2:
+        raise ValueError(f"tile must be a power of two from 64 to 2048, got {tile}")
+    return log2
+
+
+def _check_shown(number: int, header: Header, model: CompressionModel) -> None:
+    if number > model.num_layers:
         raise BitstreamError(f"no model here decodes more than the base of this file's {header.num_layers} layers")
-
-
-def _checked_region(roi: Sequence[int], header: Header) -> tuple[int, int, int, int]:
-    region = tuple(operator.index(number) for number in roi)
-    if len(region) != 4:
-        raise ValueError(f"roi must be (x, y, width, height), got {region}")
-    x, y, width, height = region
-    inside = 0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height
-    if not inside:
-        raise ValueError(f"roi must lie inside {header.width} x {header.height} pixels, got {region}")
-    return region
+    if not model.shows(number):
+        raise ValueError(f"the first {number} of this file's {header.num_layers} layers show no picture")
 
 
 def _check_tile(header: Header) -> None:

@@ -39,7 +39,7 @@ def _analyse_tile(model: CompressionModel, samples: NDArray[Any], grid: Grid, ro
     x = torch.from_numpy(patch.astype(np.float32) / np.float32(np.iinfo(samples.dtype).max))[None]
     fill_y, fill_x = bottom - first_y - x.shape[2], right - first_x - x.shape[3]
     x = F.pad(x, (0, fill_x, 0, fill_y), mode="replicate")[:, :, top - first_y :, left - first_x :]
-    latent = model.g_a(x.expand(-1, 3, -1, -1)).float()  # under a caller's autocast too
+    latent = model.analyse(x.expand(-1, 3, -1, -1)).float()  # under a caller's autocast too
     return latent[:, :, row.inner, column.inner].contiguous()
 
 
@@ -52,6 +52,7 @@ def synthesise(
     planes: int,
     bit_depth: int,
     spoilt: Callable[[int, int, str], None],
+    show: Callable[[int, int, Tensor], Tensor] | None = None,
 ) -> NDArray[Any]:
     """Samples of a region, from ``latent_of(row, column)`` of the tiles it needs, each asked for once; None: lost.
 
@@ -62,6 +63,7 @@ def synthesise(
     bit_depth : 8 or 16
     spoilt : called with row, column and reason where latents that no encoder makes overflow the network; unless it
         raises, infinite pixels of that tile become black or white, and NaN black
+    show : pixels of a tile, from its row, column and latents; by default the model's ``g_s``
 
     Returns
     -------
@@ -78,7 +80,7 @@ def synthesise(
             near_columns = range(max(column - 1, 0), min(column + 2, len(grid.columns)))
             for place in [(r, c) for r in near_rows for c in near_columns if (r, c) not in held]:
                 held[place] = latent_of(*place)
-            tile = _synthesise_tile(model, held, grid, row, column)
+            tile = _synthesise_tile(model, held, grid, row, column, show)
             top, left = grid.rows[row].start * grid.stride, grid.columns[column].start * grid.stride
             # The part of the region that this tile covers, in the tile's and in the region's coordinates.
             y0, y1 = max(y, top), min(y + height, top + tile.shape[1])
@@ -92,7 +94,12 @@ def synthesise(
 
 
 def _synthesise_tile(
-    model: CompressionModel, held: dict[tuple[int, int], Tensor | None], grid: Grid, row: int, column: int
+    model: CompressionModel,
+    held: dict[tuple[int, int], Tensor | None],
+    grid: Grid,
+    row: int,
+    column: int,
+    show: Callable[[int, int, Tensor], Tensor] | None,
 ) -> Tensor:
     """Pixels [3, h, w] of one tile; ``held`` has its latents and those of all its neighbours."""
     spans = grid.rows[row], grid.columns[column]
@@ -106,7 +113,8 @@ def _synthesise_tile(
     outer = [
         slice(span.outer_start - start, span.outer_stop - start) for span, start in zip(spans, origins, strict=True)
     ]
-    pixels = model.g_s(joined[:, :, outer[0], outer[1]])[0].float()
+    latents = joined[:, :, outer[0], outer[1]]
+    pixels = (model.g_s(latents) if show is None else show(row, column, latents))[0].float()
     inner = [slice(span.inner.start * grid.stride, span.inner.stop * grid.stride) for span in spans]
     return pixels[:, inner[0], inner[1]]
 

@@ -133,13 +133,13 @@ def verify(blob: Any, model: ModelLike | None = None) -> list[Verdict]:
 
 def _decoded(blob: Any, model: CompressionModel) -> tuple[list[Tensor], NDArray[Any]]:
     """Latents of every tile, as the decoder comes by them, and the samples. The model is not to be used again."""
-    latents, decode_tile = [], model.decode_tile
+    latents, decode_layers = [], model.decode_layers
 
     def recorded(*arguments: Any) -> Tensor:
-        latents.append(decode_tile(*arguments))
+        latents.append(decode_layers(*arguments))
         return latents[-1]
 
-    model.decode_tile = recorded  # type: ignore[assignment, method-assign]
+    model.decode_layers = recorded  # type: ignore[assignment, method-assign]
     return latents, decode_all(blob, model=model).picture.samples
 
 

@@ -33,7 +33,7 @@ FLOORS = (
         "sums",
     },
     {"entropy_models", "layers", "speed"},
-    {"alpha", "container", "container_header", "features", "models", "tiles"},
+    {"alpha", "container", "container_header", "features", "models", "regions", "tiles"},
     {"codec", "datasets", "eval", "image", "image_depth", "image_formats", "metrics", "png16", "png_filters"}
     | {"coders", "rate_search", "train", "transform", "verify", "zoo"},
     {"__init__", "__main__", "cli", "compressai"},

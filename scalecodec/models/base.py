@@ -56,8 +56,16 @@ class CompressionModel(nn.Module):
         """The latent of a tile from the first layers' chunks, at least one; layers that are not there stay 0."""
         return self.decode_tile(chunks[0], shape, gain_index, stream)
 
+    def analyse(self, x: Tensor) -> Tensor:
+        """Latents [B, latent_channels, H / latent_stride, W / latent_stride] of pixels [B, 3, H, W]."""
+        return self.g_a(x)
+
+    def shows(self, num_layers: int) -> bool:
+        """Whether so many layers show a picture."""
+        return True
+
     def reconstruct(self, y_hat: Tensor, num_layers: int) -> Tensor:
-        """Pixels of latents of which so many layers are there; ValueError where these show no picture."""
+        """Pixels [B, 3, H, W], not clamped, of latents of which so many layers are there, enough to show a picture."""
         return self.g_s(y_hat)
 
     def is_integer(self) -> bool:

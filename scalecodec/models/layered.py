@@ -69,10 +69,6 @@ class LayeredModel(CompressionModel):
         """Set the networks as attributes."""
         raise NotImplementedError
 
-    def analyse(self, x: Tensor) -> Tensor:
-        """Latents [B, latent_channels, H/16, W/16] of pixels [B, 3, H, W]."""
-        return self.g_a(x)
-
     def seen(self, x: Tensor) -> Tensor:
         """What the encoder is given of a picture in training."""
         return x
@@ -163,10 +159,6 @@ class LayeredModel(CompressionModel):
         if self.shows(len(strings)):
             found["x_hat"] = self.reconstruct(y_hat, len(strings)).clamp(0, 1)
         return found
-
-    def shows(self, num_layers: int) -> bool:
-        """Whether so many layers show a picture."""
-        return True
 
     # What the trunk's coders are asked together.
 

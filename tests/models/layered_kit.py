@@ -1,0 +1,38 @@
+"""Small layered models of each kind with something to code, frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from scalecodec.models import create, freeze
+from scalecodec.models.layered import LayeredModel
+
+from .vbr_kit import scales_by_channel
+
+# Each form of the trunk once: hyperpriors apart and shared, two and three layers.
+FORMS: dict[str, dict[str, Any]] = {
+    "frequency": {"layer0": 8, "layer1": 8},
+    "denoise": {"layer0": 8, "layer1": 4, "shared": 1},
+}
+
+
+def awake(name: str, seed: int = 0, frozen: bool = True, **config: int) -> LayeredModel:
+    """Random weights that give realistic latents."""
+    torch.manual_seed(seed)
+    parts = {"offsets": 1, "hyper_step": 1} | config
+    model = create(name, channels=8, **(FORMS[name] | parts))
+    assert isinstance(model, LayeredModel)
+    with torch.no_grad():
+        for convolution in [module for module in model.g_a.modules() if isinstance(module, torch.nn.Conv2d)][-4:]:
+            convolution.weight.mul_(6)
+        for coder in model.coders:
+            m = coder.latent_channels
+            coder.h_a[4].weight.mul_(30)
+            coder.h_s[4].weight[:m].mul_(3)
+            coder.h_s[4].bias[:m] = scales_by_channel(m)
+    if frozen:
+        freeze(model)
+        model.eval()
+    return model

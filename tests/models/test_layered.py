@@ -1,0 +1,121 @@
+"""The trunk of the layered models: what is simulated is what is coded, and a layer knows nothing of those behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scalecodec import models
+from scalecodec.errors import BitstreamError
+from scalecodec.gains import GAIN_TABLE
+from scalecodec.models import create
+
+from .layered_kit import FORMS, awake
+
+SHAPE = (8, 12)  # of latents
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def model(request):
+    return awake(request.param)
+
+
+@pytest.fixture(scope="module")
+def x():
+    coarse = torch.rand(2, 3, 12, 14, generator=torch.Generator().manual_seed(3))
+    return torch.nn.functional.interpolate(coarse, (128, 192), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("gain_index", [0, 100, 255])
+def test_what_is_simulated_is_decoded(model, x, gain_index):
+    gain = GAIN_TABLE[gain_index]
+    with torch.no_grad():
+        simulated = model(x, gain)
+    coded = model.compress(x, gain)
+    assert coded["gain_index"] == gain_index
+    decoded = model.decompress(**coded)
+    assert torch.equal(decoded["y_hat"], simulated["y_hat"])
+    assert torch.equal(decoded["x_hat"], simulated["x_hat"].clamp(0, 1))
+    assert decoded["y_hat"].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("gain_index", [40, 255])
+def test_a_layer_needs_nothing_of_later_ones(model, x, gain_index):
+    rng = np.random.default_rng(gain_index)
+    y = model.analyse(x[:1]).float()
+    chunks = model.encode_layers(y, gain_index)
+    assert len(chunks) == model.num_layers
+    base = model.decode_layers(chunks[:1], SHAPE, gain_index)
+    end = model.layer_channels[0]
+    assert torch.equal(base[:, end:], torch.zeros_like(base[:, end:]))
+    whole = model.decode_layers(chunks, SHAPE, gain_index)
+    assert torch.equal(whole[:, :end], base[:, :end])
+    # Other latents behind the base, and the base's bytes stay as they are, but for a hyperprior that all share.
+    if not model.shared:
+        y[:, end:] = torch.randn_like(y[:, end:]) * 3
+        assert model.encode_layers(y, gain_index)[0] == chunks[0]
+    for _ in range(20):
+        damaged = bytearray(chunks[1])
+        damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
+        try:
+            found = model.decode_layers([chunks[0], bytes(damaged), *chunks[2:]], SHAPE, gain_index)
+        except BitstreamError:
+            continue
+        assert torch.equal(found[:, :end], base[:, :end])
+
+
+def test_layers_that_are_none(model):
+    for chunks in ([], [b""] * (model.num_layers + 1)):
+        with pytest.raises(ValueError, match=f"1 to {model.num_layers} layers, got {len(chunks)}"):
+            model.decode_layers(chunks, SHAPE, 0)
+    with pytest.raises(ValueError, match="multiples of 64"):
+        model.compress(torch.rand(1, 3, 64, 72))
+
+
+def test_weights_come_back(model, x, tmp_path):
+    models.save_weights(model, tmp_path / "weights.safetensors")
+    twin = models.load(tmp_path / "weights.safetensors")
+    assert twin.config() == model.config()
+    assert (twin.model_id(), twin.table_id()) == (model.model_id(), model.table_id())
+    assert twin.is_integer()
+    assert twin.compress(x, 0.3)["strings"] == model.compress(x, 0.3)["strings"]
+
+
+def test_ids_tell_tables_and_integers_from_weights():
+    one, other, third = awake("frequency"), awake("frequency"), awake("frequency", seed=1)
+    assert one.model_id() == other.model_id() != third.model_id()
+    with torch.no_grad():
+        other.coders[1].integers.get_buffer("limits")[0] -= 1
+    assert one.model_id() == other.model_id()
+    assert one.table_id() != other.table_id()
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_hyperpriors_apart_or_shared(x, shared):
+    model = awake("denoise", shared=shared)
+    assert len(model.coders) == 2 - shared
+    coded = model.compress(x, 0.7)
+    for count in (1, 2):
+        found = model.decompress(coded["strings"][:count], coded["shape"], coded["gain_index"])["y_hat"]
+        assert bool(found[:, 8:].any()) == (count == 2)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_training_reaches_every_weight(name, x):
+    model = awake(name, frozen=False).train()
+    found = model(x[:, :, :64, :64], torch.tensor([0.3, 1.0]))
+    assert found["distortion"].shape == (2,)
+    bits = sum(-p.log2().sum() for p in found["likelihoods"].values())
+    (1e4 * found["distortion"].sum() + bits).backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert [n for n in idle if not n.endswith("quantiles") and "QuantABCD" not in n and "gayn2zqstep" not in n] == []
+
+
+def test_noise_is_of_every_deviation():
+    model = create("denoise", channels=4, layer0=2, layer1=2)
+    torch.manual_seed(0)
+    x = torch.full((64, 3, 64, 64), 0.5)
+    deviations = (model.seen(x) - x).flatten(1).std(1) * 255
+    assert deviations.min() < 5
+    assert 45 < deviations.max() < 56

@@ -16,6 +16,7 @@ from scalecodec.gains import GAIN_TABLE
 from scalecodec.models import load, save_weights
 
 from .codec_kit import picture, small_model
+from .models.layered_kit import awake
 
 
 @pytest.fixture
@@ -117,6 +118,22 @@ def test_the_shipped_model_needs_no_name(run, folder):
     assert run("encode", "rgb.png").status == 0
     assert json.loads(run("info", "rgb.scl", "--json").out)["model"] == "vbr-mean"
     assert run("decode", "rgb.scl", "-o", "out.png").status == 0
+
+
+def test_part_of_a_file_is_kept(run, folder):
+    save_weights(awake("frequency"), "layered.safetensors")
+    assert run("encode", "rgb.png", "-m", "layered.safetensors", "--tile", "64", "-o", "two.scl").status == 0
+    done = run("keep", "two.scl", "--layers", "base", "-o", "base.scl")
+    sizes = [(folder / name).stat().st_size for name in ("base.scl", "two.scl")]
+    assert (done.status, done.out) == (0, f"base.scl: {sizes[0]} of {sizes[1]} bytes\n")
+    done = run("keep", "two.scl", "--roi", "70,10,9,9", "-o", "region.scl", "--json")
+    assert json.loads(done.out) == {"output": "region.scl", "bytes": (folder / "region.scl").stat().st_size} | {
+        "of_bytes": sizes[1]
+    }
+    assert (folder / "region.scl").read_bytes() == codec.keep((folder / "two.scl").read_bytes(), roi=(70, 10, 9, 9))
+    done = run("keep", "two.scl", "--layers", "3", "-o", "three.scl")
+    assert (done.status, done.err[:11]) == (2, "scalecodec:")
+    assert "two.scl" in done.err
 
 
 def test_a_damaged_file_is_decoded_only_when_asked_to(run, folder):

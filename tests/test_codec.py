@@ -146,8 +146,8 @@ def test_files_of_rans64_streams_still_decode(model, monkeypatch):
     """What codec.encode wrote before the lane stream: the same latents, so the same pixels."""
     samples = picture(257, 130)
     blob = codec.encode(samples, model, gain=0.5)
-    encode_tile = model.encode_tile
-    monkeypatch.setattr(model, "encode_tile", lambda *some, **named: encode_tile(*some, RANS64, **named))
+    encode_layers = model.encode_layers
+    monkeypatch.setattr(model, "encode_layers", lambda *some, **named: encode_layers(*some, RANS64, **named))
     written = container.unpack(codec.encode(samples, model, gain=0.5))
     older = container.pack(replace(written.header, stream=RANS64), written.layers, written.ancillary)
     assert container.unpack(blob).header.stream is LANES

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
+from scalecodec.models import create
 from scalecodec.train import TrainConfig, loop, train
 from scalecodec.train.config import OBJECTIVES
 from scalecodec.train.data import RandomCrops
@@ -108,9 +109,33 @@ def test_a_run_leaves_a_log_a_checkpoint_and_a_model(whole_run):
     x = torch.rand(1, 3, 64, 64)
     assert model.decompress(**model.compress(x, gain=0.5))["x_hat"].shape == x.shape
     trained = {name: tensor for name, tensor in weights(out).items() if "parameters" not in name}
-    fresh = loop.create("vbr-mean", channels=4, latent_channels=6, offsets=True, hyper_step=True).state_dict()
+    fresh = create("vbr-mean", channels=4, latent_channels=6, offsets=True, hyper_step=True).state_dict()
     assert trained.keys() == {f"model.{name}" for name in fresh}
     assert trained["model.entropy_bottleneck.quantiles"].tolist() == [[[-10, 0, 10]]] * 4
+
+
+@pytest.mark.parametrize("options", [{"model": "frequency"}, {"model": "denoise", "shared": True}], ids=str)
+def test_a_layered_model_trains(folder, tmp_path, options):
+    model = train(config(folder, tmp_path, layers="4,2", offsets=True, hyper_step=True, **options))
+    assert model.layer_channels == (4, 2)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    coded = model.compress(torch.rand(1, 3, 64, 64), gain=0.5)
+    assert model.decompress(coded["strings"][:1], coded["shape"], coded["gain_index"])["x_hat"].shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "frequency"}, "built of other sizes"),
+        ({"layers": "4,2"}, "built of other sizes"),
+        ({"model": "frequency", "layers": "4,,2"}, "as in 96,32, got '4,,2'"),
+        ({"model": "frequency", "layers": "4,0"}, "as in 96,32, got '4,0'"),
+    ],
+)
+def test_layers_that_fit_no_model(folder, tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        train(config(folder, tmp_path, **changes))
 
 
 @pytest.mark.parametrize("killed_at", [7, 8, 12])

@@ -21,14 +21,19 @@ def _region(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
+def add_parts(parser: argparse.ArgumentParser, roi: str) -> None:
+    """The options that name layers and a region, of which ``roi`` says what becomes."""
+    parser.add_argument("--layers", type=_layers, default="all", help='"all", "base" or a number of layers')
+    parser.add_argument("--roi", type=_region, metavar="X,Y,W,H", help=roi)
+
+
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("decode", help="decode a .scl file into a picture")
     parser.add_argument("file", help=".scl file")
     parser.add_argument(
         "-o", "--output", help="the suffix names the format; default: the file's name with .png, if that is free"
     )
-    parser.add_argument("--layers", type=_layers, default="all", help='"all", "base" or a number of layers')
-    parser.add_argument("--roi", type=_region, metavar="X,Y,W,H", help="decode this rectangle only, in pixels")
+    add_parts(parser, "decode this rectangle only, in pixels")
     parser.add_argument("--lenient", action="store_true", help="decode what is left of a damaged file")
     parser.add_argument("-m", "--model", help="name or weight file, where the zoo does not have the file's model")
     add_json(parser)

@@ -16,6 +16,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rate.add_argument("-q", "--quality", type=int, help="0 (smallest) to 100 (best); default 50")
     rate.add_argument("-g", "--gain", type=float, help="1 / quantizer step, 0.0632 to 1")
     rate.add_argument("-b", "--target-bytes", type=int, help="largest file not above this many bytes")
+    parser.add_argument("--tile", type=int, help="side of what decodes alone, 64 to 2048 pixels (default: 1024)")
     parser.add_argument("-m", "--model", default=None, help="name in the zoo or weight file (default: vbr-mean)")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> None:
         quality=options.quality,
         gain=options.gain,
         target_bytes=options.target_bytes,
+        tile=options.tile,
     )
     container.write_atomic(output, blob)
     height, width = picture.samples.shape[:2]

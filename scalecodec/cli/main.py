@@ -12,10 +12,10 @@ from typing import NoReturn
 from scalecodec import __version__
 from scalecodec.errors import ScalecodecError
 
-from . import bench, decode, demo, encode, evaluate, features, info, train, verify
+from . import bench, decode, demo, encode, evaluate, features, info, keep, train, verify
 
 _OUT_OF_MEMORY = re.compile("can't allocate memory|out of memory", re.IGNORECASE)  # torch has no type for both
-_COMMANDS = (demo, encode, decode, info, verify, train, evaluate, features, bench)
+_COMMANDS = (demo, encode, decode, keep, info, verify, train, evaluate, features, bench)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -93,6 +93,12 @@ def synthesise(
     return out
 
 
+def join(model: CompressionModel, latent_of: Callable[[int, int], Tensor | None], grid: Grid) -> Tensor:
+    """The latents of a whole picture, [1, M, h, w], from those of its tiles; 0 where a tile is lost."""
+    rows, columns = range(len(grid.rows)), range(len(grid.columns))
+    return torch.cat([torch.cat([_or_zeros(model, latent_of(r, c), grid, r, c) for c in columns], 3) for r in rows], 2)
+
+
 def _synthesise_tile(
     model: CompressionModel,
     held: dict[tuple[int, int], Tensor | None],

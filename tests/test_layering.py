@@ -34,8 +34,19 @@ FLOORS = (
     },
     {"entropy_models", "layers", "speed"},
     {"alpha", "container", "container_header", "features", "models", "regions", "tiles"},
-    {"codec", "datasets", "eval", "image", "image_depth", "image_formats", "metrics", "png16", "png_filters"}
-    | {"coders", "rate_search", "train", "transform", "verify", "zoo"},
+    {
+        "codec",
+        "datasets",
+        "decoding",
+        "eval",
+        "image",
+        "image_depth",
+        "image_formats",
+        "metrics",
+        "png16",
+        "png_filters",
+    }
+    | {"coders", "rate_search", "tile_decoder", "train", "transform", "verify", "zoo"},
     {"__init__", "__main__", "cli", "compressai"},
 )
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

@@ -5,7 +5,7 @@ from .gdn import GDN
 from .lower_bound import LowerBound, lower_bound
 from .masked_conv import MaskedConv2d
 from .rate import HyperStepNetwork, OffsetNetwork
-from .transforms import analysis, hyper_analysis, hyper_synthesis, synthesis
+from .transforms import analysis, feature_synthesis, hyper_analysis, hyper_synthesis, synthesis
 from .wavelet import Wavelet
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "analysis",
     "conv",
     "deconv",
+    "feature_synthesis",
     "hyper_analysis",
     "hyper_synthesis",
     "lower_bound",

@@ -39,3 +39,12 @@ def hyper_synthesis(n: int, m: int) -> nn.Sequential:
         nn.LeakyReLU(),
         conv(m * 3 // 2, m * 2, kernel_size=3, stride=1),
     )
+
+
+def feature_synthesis(n: int, m: int, out: int, stride: int) -> nn.Sequential:
+    """Latents [B, m, h, w] to features [B, out, 16 h / stride, 16 w / stride], ``stride`` 4, 8 or 16."""
+    layers: list[nn.Module] = [conv(m, n, 3, 1), nn.LeakyReLU()]
+    while stride < 16:
+        layers += [deconv(n, n), nn.LeakyReLU()]
+        stride *= 2
+    return nn.Sequential(*layers, conv(n, n, 3, 1), nn.LeakyReLU(), conv(n, out, 3, 1))

@@ -3,14 +3,24 @@
 from .autoregressive import JointAutoregressive
 from .base import CompressionModel
 from .classes import create, names
+from .denoise import DenoisingModel
+from .disentangled import DisentangledModel
+from .frequency import FrequencyModel
+from .layered import LayeredModel
 from .registry import load, name_of_id, zoo
+from .scalable import ScalableModel
 from .vbr import MeanScaleHyperprior, ScaleHyperprior
 from .weights import freeze, save_weights
 
 __all__ = [
     "CompressionModel",
+    "DenoisingModel",
+    "DisentangledModel",
+    "FrequencyModel",
     "JointAutoregressive",
+    "LayeredModel",
     "MeanScaleHyperprior",
+    "ScalableModel",
     "ScaleHyperprior",
     "create",
     "freeze",

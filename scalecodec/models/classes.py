@@ -5,7 +5,9 @@ from __future__ import annotations
 from .autoregressive import JointAutoregressive
 from .base import CompressionModel
 from .denoise import DenoisingModel
+from .disentangled import DisentangledModel
 from .frequency import FrequencyModel
+from .scalable import ScalableModel
 from .vbr import MeanScaleHyperprior, ScaleHyperprior
 
 MODELS: dict[str, type[CompressionModel]] = {
@@ -14,6 +16,8 @@ MODELS: dict[str, type[CompressionModel]] = {
     "vbr-autoregressive": JointAutoregressive,
     "frequency": FrequencyModel,
     "denoise": DenoisingModel,
+    "scalable": ScalableModel,
+    "disentangled": DisentangledModel,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class LayeredModel(CompressionModel):
 
     downsampling_factor = 64
     latent_stride = 16
+    counts: tuple[int, ...] = (2,)  # of layers that the model may have
 
     def __init__(
         self,
@@ -59,6 +60,9 @@ class LayeredModel(CompressionModel):
         self.channels, self.shared = channels, bool(shared)
         self.layer_channels = tuple(takewhile(bool, (layer0, layer1, layer2)))
         self.num_layers, self.latent_channels = len(self.layer_channels), sum(self.layer_channels)
+        if self.num_layers not in self.counts:
+            wanted = " or ".join(map(str, self.counts))
+            raise ValueError(f"{type(self).__name__} has {wanted} layers, got {self.num_layers}")
         self._make_networks(channels, self.layer_channels)
         sizes = (self.latent_channels,) if shared else self.layer_channels
         self.coders = nn.ModuleList(MeanScaleCoder(channels, m, offsets, hyper_step, integers) for m in sizes)
@@ -178,9 +182,7 @@ class LayeredModel(CompressionModel):
         return {"channels": self.channels, **layers, **({"shared": 1} if self.shared else {}), **parts}
 
     def _coder(self, number: int) -> MeanScaleCoder:
-        coder = self.coders[number]
-        assert isinstance(coder, MeanScaleCoder)
-        return coder
+        return cast(MeanScaleCoder, self.coders[number])
 
     def _coded(self, y: Tensor) -> Iterator[tuple[MeanScaleCoder, Tensor]]:
         """Each coder, and the part of the latents that is its own."""

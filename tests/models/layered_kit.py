@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from scalecodec.models import create, freeze
+from scalecodec.models import ScalableModel, create, freeze
 from scalecodec.models.layered import LayeredModel
 
 from .vbr_kit import scales_by_channel
@@ -15,7 +15,21 @@ from .vbr_kit import scales_by_channel
 FORMS: dict[str, dict[str, Any]] = {
     "frequency": {"layer0": 8, "layer1": 8},
     "denoise": {"layer0": 8, "layer1": 4, "shared": 1},
+    "scalable": {"layer0": 8, "layer1": 4, "layer2": 4, "shared": 1}
+    | {"features0": 5, "stride0": 8, "features1": 4, "stride1": 4},
+    "disentangled": {"layer0": 6, "layer1": 8, "features0": 5},
 }
+
+
+class Front:
+    """A task's front half: averages over squares, in so many channels, one row and column short as of no padding."""
+
+    def __init__(self, size: int, stride: int) -> None:
+        self.size, self.stride = size, stride
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = torch.nn.functional.avg_pool2d(x, self.stride)[:, :, :-1, :-1]
+        return torch.cat([pooled] * self.size, 1)[:, : self.size].relu()
 
 
 def awake(name: str, seed: int = 0, frozen: bool = True, **config: int) -> LayeredModel:
@@ -24,8 +38,10 @@ def awake(name: str, seed: int = 0, frozen: bool = True, **config: int) -> Layer
     parts = {"offsets": 1, "hyper_step": 1} | config
     model = create(name, channels=8, **(FORMS[name] | parts))
     assert isinstance(model, LayeredModel)
+    if isinstance(model, ScalableModel):
+        model.attach([Front(*sizes) for sizes in zip(model.sizes, model.strides, strict=True)])
     with torch.no_grad():
-        for convolution in [module for module in model.g_a.modules() if isinstance(module, torch.nn.Conv2d)][-4:]:
+        for convolution in [one for one in model.g_a.modules() if isinstance(one, torch.nn.Conv2d)][-4:]:
             convolution.weight.mul_(6)
         for coder in model.coders:
             m = coder.latent_channels

@@ -9,9 +9,9 @@ import torch
 from scalecodec import models
 from scalecodec.errors import BitstreamError
 from scalecodec.gains import GAIN_TABLE
-from scalecodec.models import create
+from scalecodec.models import ScalableModel, create
 
-from .layered_kit import FORMS, awake
+from .layered_kit import FORMS, Front, awake
 
 SHAPE = (8, 12)  # of latents
 
@@ -76,6 +76,8 @@ def test_layers_that_are_none(model):
 def test_weights_come_back(model, x, tmp_path):
     models.save_weights(model, tmp_path / "weights.safetensors")
     twin = models.load(tmp_path / "weights.safetensors")
+    if isinstance(model, ScalableModel):
+        twin.attach(model._fronts)
     assert twin.config() == model.config()
     assert (twin.model_id(), twin.table_id()) == (model.model_id(), model.table_id())
     assert twin.is_integer()
@@ -119,3 +121,63 @@ def test_noise_is_of_every_deviation():
     deviations = (model.seen(x) - x).flatten(1).std(1) * 255
     assert deviations.min() < 5
     assert 45 < deviations.max() < 56
+
+
+@pytest.mark.parametrize("name", ["scalable", "disentangled"])
+def test_a_task_sees_its_layers_and_those_before(name, x):
+    model = awake(name)
+    y_hat = torch.randn(1, model.latent_channels, *SHAPE)
+    for task, (size, stride) in enumerate(zip(model.sizes, model.strides, strict=True)):
+        found = model.features(y_hat, task)
+        assert found.shape == (1, size, SHAPE[0] * 16 // stride, SHAPE[1] * 16 // stride)
+        assert model.wanted(x, task).shape[1:] == found.shape[1:]
+        seen = sum(model.layer_channels[: task + 1])
+        other = torch.cat((y_hat[:, :seen], torch.randn_like(y_hat[:, seen:])), 1)
+        assert torch.equal(model.features(other, task), found)
+        assert not torch.equal(model.features(y_hat.flip(1), task), found)
+    assert [model.shows(count + 1) for count in range(model.num_layers)] == [False] * len(model.sizes) + [True]
+
+
+def test_errors_are_weighed_by_variance(x):
+    model = awake("scalable", frozen=False)
+    model.weigh(x, (2.0, 1.0))
+    for task, weight in enumerate((2.0, 1.0)):
+        assert float(model.gammas[task] * model.wanted(x, task).var()) == pytest.approx(weight * float(x.var()))
+
+
+def test_only_the_encoder_of_a_disentangled_base_needs_the_task(x):
+    seeing, blind = awake("disentangled"), awake("disentangled", blind=1)
+    assert not torch.equal(seeing.analyse(x)[:, :6], blind.analyse(x)[:, :6])
+    coded = blind.compress(x, 0.5)
+    blind.attach([lambda pictures: 100 * torch.ones(len(pictures), 5, 16, 24)])
+    assert blind.compress(x, 0.5) == coded
+    alone = create("disentangled", **blind.config())
+    alone.load_state_dict(blind.state_dict())
+    decoded = alone.eval().decompress(coded["strings"][:1], coded["shape"], coded["gain_index"])
+    assert "x_hat" not in decoded
+    assert alone.features(decoded["y_hat"], 0).shape == (2, 5, 16, 24)
+    with pytest.raises(ValueError, match="attach the tasks' front halves first"):
+        alone.compress(x, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("scalable", {"features1": 0}, "3 layers are for 2 tasks, got 1"),
+        ("scalable", {"stride0": 2}, "strides must be of"),
+        ("disentangled", {"layer2": 4}, "DisentangledModel has 2 layers, got 3"),
+        ("frequency", {"layer1": 0}, "FrequencyModel has 2 layers, got 1"),
+    ],
+)
+def test_sizes_that_fit_no_model(name, changes, words):
+    with pytest.raises(ValueError, match=words):
+        create(name, **(FORMS[name] | changes))
+
+
+def test_fronts_that_do_not_fit(x):
+    model = awake("scalable")
+    with pytest.raises(ValueError, match="wanted 2 front halves, got 1"):
+        model.attach([Front(5, 8)])
+    model.attach([Front(4, 8), Front(4, 4)])
+    with pytest.raises(ValueError, match=r"task 0 must give \[B, 5, h, w\]"):
+        model.wanted(x, 0)

@@ -1,0 +1,94 @@
+"""The latents of a file's tiles, up to the layers that are there, and what was lost of them."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .coders import Coder, ModelLike, coder_for
+from .container import Container, Header
+from .errors import BitstreamError
+from .models import CompressionModel
+from .regions import chunks_of
+from .tiles import Grid
+from .transform import latent_shape
+
+_MAX_TILE_PIXELS = 2048 * 2048
+
+
+class TileDecoder:
+    """Decodes the tiles of one file.
+
+    Parameters
+    ----------
+    container : as of `unpack`
+    model : the file's, or None for the zoo's
+    num_layers : to decode, at most
+    strict : raise on any damage; if not, :attr:`lost` has a sentence for each
+
+    Raises
+    ------
+    BitstreamError
+        The file needs another model, or more memory than any file should.
+    """
+
+    def __init__(self, container: Container, model: ModelLike | None, num_layers: int, strict: bool) -> None:
+        header = container.header
+        _check_tile(header)
+        self._container, self._num_layers, self._strict = container, num_layers, strict
+        self._coder = coder_for(header, model)
+        if num_layers > self.model.num_layers:
+            raise BitstreamError(f"no model here decodes more than the base of this file's {header.num_layers} layers")
+        self.grid = grid_of(header, self.model)
+        self.lost = list(container.damaged)
+        self._there: dict[tuple[int, int], int] = {}  # layers of each tile
+
+    @property
+    def model(self) -> CompressionModel:
+        return self._coder.model
+
+    def latent(self, row: int, column: int) -> Tensor | None:
+        """Of one tile [1, M, h, w], from as many layers as are whole; None where the base is not."""
+        header = self._container.header
+        shape = latent_shape(self.model, self.grid, row, column)
+        chunks = chunks_of(self._container, row * header.tiles_x + column, self._num_layers)
+        for count in range(len(chunks), 0, -1):
+            try:
+                latent = self.model.decode_layers(chunks[:count], shape, header.gain_index, header.stream)
+            except BitstreamError as error:
+                self.spoilt(row, column, f"{error}{_doubt(header, self._coder)}", count - 1)
+                continue
+            self._there[row, column] = count
+            return latent
+        return None
+
+    def show(self, row: int, column: int, latents: Tensor) -> Tensor:
+        """Pixels of a tile whose latent, and its neighbours', these are."""
+        return self.model.reconstruct(latents, self._there.get((row, column), self._num_layers))
+
+    def spoilt(self, row: int, column: int, fault: str, layer: int = 0) -> None:
+        """Report what is wrong with a tile."""
+        text = f"layer {layer} tile {row * self._container.header.tiles_x + column}: {fault}"
+        if self._strict:
+            raise BitstreamError(text)
+        self.lost.append(text)
+
+
+def grid_of(header: Header, model: CompressionModel) -> Grid:
+    """The tiles of a file, in latents of its model."""
+    return Grid(header.height, header.width, model.latent_stride, model.downsampling_factor, 1 << header.tile_log2)
+
+
+def _doubt(header: Header, coder: Coder) -> str:
+    """What else than damage may be at fault."""
+    if coder.model.is_integer():
+        return ""
+    ids = f"tables {header.table_id.hex()} in the file, {coder.table_id.hex()} here"
+    return f" ({ids}; this model has no integer form, so that a machine may compute other scales than the encoder's)"
+
+
+def _check_tile(header: Header) -> None:
+    """No limit of the container's bounds what a tile's activations take: hundreds of times its samples."""
+    tile = 1 << header.tile_log2
+    pixels = min(tile, header.width) * min(tile, header.height)
+    if pixels > _MAX_TILE_PIXELS:
+        raise BitstreamError(f"a tile of {pixels} pixels passes the limit of {_MAX_TILE_PIXELS}")

@@ -1,0 +1,80 @@
+"""What a machine decodes of a file: features of a task, from its layers alone, of the whole picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scalecodec import codec
+from scalecodec.container import unpack
+from scalecodec.errors import BitstreamError
+from tests.models.layered_kit import awake
+
+from .codec_kit import picture, small_model
+
+WIDTH, HEIGHT = 300, 200
+
+
+@pytest.fixture(scope="module", params=["scalable", "disentangled"])
+def coded(request):
+    model = awake(request.param)
+    return model, codec.encode(picture(HEIGHT, WIDTH), model, gain=1.0)
+
+
+def test_features_are_those_of_the_decoded_latents(coded):
+    model, blob = coded
+    for task, (size, stride) in enumerate(zip(model.sizes, model.strides, strict=True)):
+        found = codec.features(blob, task, model=model)
+        assert found.shape == (1, size, -(-HEIGHT // stride), -(-WIDTH // stride))
+        container = unpack(blob)
+        chunks = [layer[0] for layer in container.layers]
+        y_hat = model.decode_layers(chunks[: task + 1], (16, 20), container.header.gain_index)
+        with torch.no_grad():
+            wanted = model.features(y_hat, task)[:, :, : found.shape[2], : found.shape[3]]
+        assert torch.equal(found, wanted)
+        kept = codec.keep(blob, task + 1)
+        assert torch.equal(codec.features(kept, task, model=model), found)
+
+
+def test_tiles_are_joined(coded):
+    model, whole = coded
+    blob = codec.encode(picture(HEIGHT, WIDTH), model, gain=1.0, tile=128)
+    assert unpack(blob).header.num_tiles == 6
+    found, wanted = (codec.features(one, model=model) for one in (blob, whole))
+    assert found.shape == wanted.shape
+    if type(model).__name__ == "ScalableModel":  # another's encoder sees the task's features of a tile alone
+        assert (found - wanted).abs().mean() < 0.1 * wanted.std()
+
+
+def test_layers_for_machines_show_no_picture(coded):
+    model, blob = coded
+    count = unpack(blob).header.num_layers
+    assert codec.decode(blob, model=model).shape == (HEIGHT, WIDTH, 3)
+    for layers in range(1, count):
+        with pytest.raises(ValueError, match=f"the first {layers} of this file's {count} layers show no picture"):
+            codec.decode(blob, layers=layers, model=model)
+    with pytest.raises(ValueError, match="the first 1 of this file's 1 layers show no picture"):
+        codec.decode(codec.keep(blob, "base"), model=model)
+
+
+def test_features_survive_a_damaged_enhancement(coded):
+    model, blob = coded
+    damaged = bytearray(blob)
+    damaged[-3] ^= 16
+    with pytest.raises(BitstreamError, match="checksum mismatch"):
+        codec.features(bytes(damaged), model=model)
+    found = codec.features(bytes(damaged), model=model, strict=False)
+    assert torch.equal(found, codec.features(blob, model=model))
+
+
+def test_what_has_no_features(coded):
+    model, blob = coded
+    tasks = len(model.sizes)
+    with pytest.raises(ValueError, match=f"has no task {tasks}"):
+        codec.features(blob, tasks, model=model)
+    with pytest.raises(ValueError, match="from 1 to"):
+        codec.features(blob, -1, model=model)
+    plain = small_model()
+    with pytest.raises(ValueError, match="MeanScaleHyperprior has no task 0"):
+        codec.features(codec.encode(np.zeros((64, 64, 3), np.uint8), plain), model=plain)

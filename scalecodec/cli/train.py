@@ -24,6 +24,9 @@ _HELP = {
     "latent_channels": "channels of the latent (M)",
     "layers": "of a layered model: latent channels of each layer, base first, as in 96,32",
     "shared": "one hyperprior for all layers",
+    "tasks": "networks that the layers but the last are for, NAME:WEIGHTS:LAYER with commas between them; NAME: "
+    "squeezenet, fastestdet",
+    "task_weight": "of a task's relative error, beside the picture's",
     "steps": "updates in all",
     "minutes": "end by the clock where that comes first (0: do not)",
     "batch": "crops a process and step",

@@ -22,7 +22,9 @@ class TrainConfig:
     (bfloat16 where the machine has instructions for it).
 
     ``layers``, of a layered model, is the latent channels of each layer, base first, as in "96,32"; ``latent_channels``
-    is of the others. ``shared``: whether the layers share a hyperprior.
+    is of the others. ``shared``: whether the layers share a hyperprior. ``tasks``: the networks of which the layers but
+    the last are to give inner tensors, NAME:WEIGHTS:LAYER each, with commas between them; ``task_weight``: what a
+    relative error of theirs weighs beside one of the picture.
 
     ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.
     ``objective``: "random" (a gain an item, or ``gain`` where it is not 0), "sum" of the losses at ``levels`` gains, or
@@ -46,6 +48,8 @@ class TrainConfig:
     latent_channels: int = 128
     layers: str = ""
     shared: bool = False
+    tasks: str = ""
+    task_weight: float = 1.0
     steps: int = 100_000
     minutes: float = 0.0
     batch: int = 8

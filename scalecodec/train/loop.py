@@ -34,19 +34,8 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 _SETTLED = (
-    *(
-        "model",
-        "channels",
-        "latent_channels",
-        "layers",
-        "shared",
-        "offsets",
-        "hyper_step",
-        "start",
-        "batch",
-        "crop",
-        "seed",
-    ),
+    *("model", "channels", "latent_channels", "layers", "shared", "tasks", "task_weight"),
+    *("offsets", "hyper_step", "start", "batch", "crop", "seed"),
     *("lambda_max", "objective", "levels", "normalisation", "gain", "tilt"),
 )
 
@@ -55,6 +44,8 @@ _SETTLED = (
 _BEFORE = {
     "layers": "",
     "shared": False,
+    "tasks": "",
+    "task_weight": 1.0,
     "offsets": False,
     "hyper_step": False,
     "start": "",

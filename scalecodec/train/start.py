@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,24 +12,30 @@ from torch import Tensor
 
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
-from scalecodec.models import CompressionModel, create, load, zoo
+from scalecodec.eval.task_networks import TaskNetwork, named
+from scalecodec.models import CompressionModel, ScalableModel, create, load, zoo
 from scalecodec.models.rate_model import NOT_OURS
 from scalecodec.models.weights import read_metadata
 
 from .config import TrainConfig
+from .data import RandomCrops
 
 _TRANSFORMS = ("g_a.", "g_s.")
+_TRIED = 256  # pixels of a side, to see what a task makes of them
+_WEIGHED = 32  # crops
 # What a run fills at its end.
 _MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
 
 
 def new_model(config: TrainConfig) -> CompressionModel:
     """The model a run trains, with the weights it begins from; ValueError where the settings fit no model."""
+    networks = [named(text) for text in config.tasks.split(",") if text]
     if config.layers:
         sizes = {f"layer{number}": int(size) for number, size in enumerate(config.layers.split(","))}
         sizes |= {"shared": int(config.shared)}
     else:
         sizes = {"latent_channels": config.latent_channels}
+    sizes |= _task_sizes(config, networks)
     try:
         model = create(
             config.model,
@@ -39,9 +46,34 @@ def new_model(config: TrainConfig) -> CompressionModel:
         )
     except TypeError as error:
         raise ValueError(f"{config.model} is built of other sizes: {error}") from error
+    if isinstance(model, ScalableModel):
+        model.attach(networks)
+        model.weigh(_some(config), [config.task_weight] * len(networks))
     if config.start:
         begin_from(model, config.start)
     return model
+
+
+def _some(config: TrainConfig) -> Tensor:
+    """Crops to weigh errors by."""
+    crops = RandomCrops(config.data, config.crop, _WEIGHED, config.seed)
+    return torch.stack([crops[number] for number in range(_WEIGHED)])
+
+
+def _task_sizes(config: TrainConfig, networks: Sequence[TaskNetwork]) -> dict[str, int]:
+    """Channels and stride of each task's tensor."""
+    sizes: dict[str, int] = {}
+    for number, network in enumerate(networks):
+        with torch.no_grad():
+            found = network(torch.zeros(1, 3, _TRIED, _TRIED))
+        if found.dim() != 4:
+            raise ValueError(f"a task's inner tensor must be [B, C, h, w], got {tuple(found.shape)}")
+        strides = [stride for stride in (4, 8, 16) if abs(_TRIED // stride - found.shape[-1]) <= 2]
+        if not strides:
+            raise ValueError(f"of {_TRIED} pixels a task makes {found.shape[-1]}: strides are 4, 8 or 16")
+        sizes |= {f"features{number}": found.shape[1]}
+        sizes |= {f"stride{number}": strides[0]} if config.model != "disentangled" else {}
+    return sizes
 
 
 def begin_from(model: CompressionModel, name_or_path: str) -> None:

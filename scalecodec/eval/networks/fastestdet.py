@@ -176,7 +176,20 @@ def preprocess(rgb: npt.NDArray[Any]) -> Tensor:
     TypeError, ValueError
         `rgb` is no such array.
     """
-    return resized(planes(rgb), SIDE, SIDE, antialias=False)[0].flip(0).round() / 255
+    return normalised(stretched(rgb)[None])[0]
+
+
+def stretched(rgb: npt.NDArray[Any]) -> Tensor:
+    """A whole picture stretched to the network's size, in whole levels: float32 [3, 352, 352], RGB, 0 to 1.
+
+    Raises as :func:`preprocess`.
+    """
+    return resized(planes(rgb), SIDE, SIDE, antialias=False)[0].round() / 255
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W], RGB, 0 to 1, as the network takes them."""
+    return x.flip(1)
 
 
 def _conv(

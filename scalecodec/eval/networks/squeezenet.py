@@ -109,12 +109,23 @@ def preprocess(rgb: npt.NDArray[Any]) -> Tensor:
     TypeError, ValueError
         `rgb` is no such array.
     """
+    return normalised(_middle(square(rgb), SIDE)[None])[0]
+
+
+def square(rgb: npt.NDArray[Any]) -> Tensor:
+    """The largest square in the middle of a picture, scaled to 256x256: float32 [3, 256, 256], RGB, 0 to 1.
+
+    Raises as :func:`preprocess`.
+    """
     picture = planes(rgb)
     side = min(rgb.shape[:2])
     # cropped first, so that a long thin picture costs no more than a square one
-    square = resized(_middle(picture, side), _SCALED_SIDE, _SCALED_SIDE, antialias=True)
-    mean = torch.tensor(_MEAN).reshape(3, 1, 1)
-    return _middle(square, SIDE)[0].flip(0) - mean
+    return resized(_middle(picture, side), _SCALED_SIDE, _SCALED_SIDE, antialias=True)[0] / 255
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W], RGB, 0 to 1, as the network takes them: of any size, it averages over what it sees."""
+    return 255 * x.flip(1) - torch.tensor(_MEAN, device=x.device).reshape(3, 1, 1)
 
 
 def _pool() -> nn.MaxPool2d:

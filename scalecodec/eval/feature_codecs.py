@@ -21,7 +21,8 @@ from torch import Tensor
 from scalecodec import features
 from scalecodec.features.samples import as_samples
 
-from .feature_pictures import HevcPictures, JpegPictures, has_hevc, tile, untile
+from .feature_pictures import JpegPictures, tile, untile
+from .hevc import HevcPictures, has_hevc
 
 Shape = tuple[int, ...]
 

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from scalecodec import image
 from scalecodec.cli import features_eval
 from scalecodec.eval import feature_accuracy, feature_codecs, feature_report, feature_tasks
-from scalecodec.eval.feature_pictures import HevcPictures, JpegPictures, tile, untile
+from scalecodec.eval.feature_pictures import JpegPictures, tile, untile
 from scalecodec.eval.feature_summary import Reach, least_bits, summary
+from scalecodec.eval.hevc import HevcPictures
 from scalecodec.eval.networks import FastestDet, SqueezeNet, fastestdet
 
 SPLIT = "body.3"

@@ -9,6 +9,7 @@ from typing import Any
 
 from scalecodec.gains import nearest_gain_index
 
+from . import evaluate_scalable
 from .terminal import add_json, progress, show
 
 _ANCHORS = ("jpeg", "webp", "jpeg2000", "avif")
@@ -44,10 +45,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "what",
         nargs="+",
-        metavar="[vbr] FOLDER",
+        metavar="[vbr | scalable] FOLDER",
         help="folder of 8-bit RGB pictures; with vbr before it, the model without each of its parts, and what the next "
-        "three options name, stand beside it instead of other codecs",
+        "three options name, stand beside it instead of other codecs; with scalable, it is a model with a task, whose "
+        "accuracy is measured, too",
     )
+    evaluate_scalable.add_options(parser)
     parser.add_argument(
         "--single",
         type=_single,
@@ -83,8 +86,10 @@ def run(options: argparse.Namespace) -> None:
     from scalecodec.container import write_atomic
 
     *kind, pictures = options.what
+    if kind == ["scalable"]:
+        return evaluate_scalable.run(options, pictures)
     if kind not in ([], ["vbr"]):
-        raise ValueError(f"wanted FOLDER or vbr FOLDER, got {' '.join(options.what)}")
+        raise ValueError(f"wanted FOLDER, vbr FOLDER or scalable FOLDER, got {' '.join(options.what)}")
     images = evaluation.find_images(pictures)
     rungs = _vbr_rungs(options) if kind else _codec_rungs(options)
     label = rungs[0].label

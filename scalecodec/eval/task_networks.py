@@ -13,10 +13,7 @@ from scalecodec import features
 
 from .networks import fastestdet, squeezenet
 
-_KNOWN: dict[str, tuple[Any, Callable[[Any], Tensor]]] = {
-    "squeezenet": (squeezenet, squeezenet.square),
-    "fastestdet": (fastestdet, fastestdet.stretched),
-}
+_KNOWN: dict[str, Any] = {"squeezenet": squeezenet, "fastestdet": fastestdet}
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,9 @@ class TaskNetwork:
         return found
 
     @torch.no_grad()
-    def finish(self, inner: Tensor, wanted: tuple[int, int]) -> Any:
-        """The output for an inner tensor of which the first ``wanted`` rows and columns are meant."""
-        return self.back(inner[..., : wanted[0], : wanted[1]])
+    def finish(self, inner: Tensor, like: Tensor) -> Any:
+        """The output for an inner tensor, of which as many rows and columns are meant as ``like`` has."""
+        return self.back(inner[..., : like.shape[-2], : like.shape[-1]])
 
 
 def named(text: str) -> TaskNetwork:
@@ -61,5 +58,5 @@ def named(text: str) -> TaskNetwork:
     parts = text.split(":")
     if len(parts) != 3 or parts[0] not in _KNOWN:
         raise ValueError(f"a task is NAME:WEIGHTS:LAYER, NAME one of {', '.join(_KNOWN)}, got {text!r}")
-    module = _KNOWN[parts[0]][0]
+    module = _KNOWN[parts[0]]
     return TaskNetwork.of(module.load(parts[1]), parts[2], module.normalised)

@@ -1,0 +1,81 @@
+"""scalecodec eval scalable: accuracy and PSNR over the bits of each layer, beside other codecs' pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .terminal import progress, show
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--task", metavar="NAME:WEIGHTS:LAYER", help="with scalable: the network, as in squeezenet:FILE:features.7"
+    )
+    parser.add_argument("--number", type=int, default=0, help="with scalable: of that task in the model, from 0")
+    parser.add_argument("--instances", metavar="JSON", help="with scalable and fastestdet: COCO's annotations")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="with scalable: only each N-th picture")
+
+
+def run(options: argparse.Namespace, folder: str) -> None:
+    from scalecodec import models
+    from scalecodec.container import write_atomic
+    from scalecodec.eval import scalable, scalable_report
+    from scalecodec.eval.ladder import DEFAULT_GAINS
+    from scalecodec.eval.task_networks import named
+
+    if not options.task:
+        raise ValueError("eval scalable wants --task NAME:WEIGHTS:LAYER")
+    network = named(options.task)
+    model = models.load(options.model)
+    if not isinstance(model, models.ScalableModel) or not 0 <= options.number < len(model.tasks):
+        raise ValueError(f"{options.model} has no task {options.number}")
+    if len(model.tasks) == 1:
+        model.attach([network])
+    rows = scalable.measure(
+        model,
+        network,
+        _task(options, folder),
+        options.gains or DEFAULT_GAINS,
+        _anchors(options),
+        number=options.number,
+        label=Path(options.model).stem,
+        progress=progress,
+    )
+    savings = scalable_report.savings(rows)
+    result = {"rows": [asdict(row) for row in rows], "savings": [asdict(one) for one in savings]}
+    if options.output:
+        out = Path(options.output)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / "results.json", json.dumps(result, indent=1, allow_nan=False).encode())
+        scalable_report.plot(rows, out / "accuracy.png")
+    show(options, result, scalable_report.table(rows, savings))
+
+
+def _task(options: argparse.Namespace, folder: str) -> Any:
+    """Pictures not yet normalised, and what is right about them."""
+    from scalecodec.eval import feature_tasks
+    from scalecodec.eval.networks import fastestdet, squeezenet
+
+    if (options.instances is None) == options.task.startswith("fastestdet:"):
+        raise ValueError("fastestdet needs --instances, COCO's annotations of the pictures, and squeezenet takes none")
+    if options.instances is None:
+        return feature_tasks.Classes(folder, every=options.every, preprocess=squeezenet.square)
+    return feature_tasks.Boxes(folder, options.instances, every=options.every, preprocess=fastestdet.stretched)
+
+
+def _anchors(options: argparse.Namespace) -> list[Any]:
+    """Other codecs, and a model of one layer."""
+    from scalecodec import eval as evaluation
+    from scalecodec.eval import hevc
+    from scalecodec.eval.ladder import DEFAULT_GAINS
+
+    rungs: list[Any] = []
+    for name in filter(None, options.anchors.split(",")):
+        rungs += hevc.ladder() if name == "hevc" else evaluation.anchors.ladder(name)
+    for label, path in options.beside:
+        rungs += evaluation.scalecodec_ladder(path, options.gains or DEFAULT_GAINS, label)
+    return rungs

@@ -1,0 +1,167 @@
+"""Layers for machines and people, measured: rows are of the bytes and tensors they say, savings of common accuracy."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from scalecodec import codec, models
+from scalecodec.cli import main
+from scalecodec.eval import scalable, scalable_report
+from scalecodec.eval.anchors import ladder
+from scalecodec.eval.feature_tasks import Score
+from scalecodec.eval.networks import SqueezeNet, squeezenet
+from scalecodec.eval.scalable import Row, saving
+from scalecodec.eval.task_networks import TaskNetwork, named
+from tests.models.layered_kit import awake
+
+
+class Bright:
+    """Which third of a picture is brightest, of five pictures: the task whose answer pooled pixels give."""
+
+    metric = "top-1"
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.wanted = [0, 2, 1, 1, 0]
+        self.pictures = []
+        for place in self.wanted:
+            picture = 0.3 + 0.05 * rng.random((1, 3, 64, 192))
+            picture[..., 64 * place : 64 * place + 64] += 0.4
+            self.pictures.append(torch.from_numpy(picture.astype(np.float32)))
+
+    def __len__(self):
+        return 5
+
+    def inputs(self):
+        return iter(self.pictures)
+
+    def score(self, outputs):
+        return Score(sum(int(o.argmax()) == w for o, w in zip(outputs, self.wanted, strict=True)) / 5)
+
+
+def network(stride=8, size=5):
+    front = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(3, size, 1))
+    with torch.no_grad():
+        front[1].weight.fill_(1 / 3)
+        front[1].bias.zero_()
+    whole = nn.Sequential(front, nn.AdaptiveAvgPool2d((1, 3)), nn.Flatten(2))
+    return TaskNetwork.of(whole, "0", lambda x: x)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    task, net = Bright(), network()
+    model = awake("disentangled")
+    model.attach([net])
+    return model, task, scalable.measure(model, net, task, [0.2, 1.0], ladder("jpeg", [10, 80]))
+
+
+def test_rows_are_of_their_files(rows):
+    model, task, found = rows
+    assert [(row.codec, row.setting, row.layers) for row in found] == [
+        ("uncompressed", 0, 0),
+        *(("scalable", gain, layers) for gain in (0.2, 1.0) for layers in (1, 2)),
+        *(("jpeg", quality, 0) for quality in (10, 80)),
+    ]
+    assert (found[0].bits_per_pixel, found[0].accuracy) == (24, 1)
+    samples = [(x[0] * 255).round().byte().permute(1, 2, 0).numpy() for x in task.inputs()]
+    blobs = [codec.encode(one, model, gain=0.2) for one in samples]
+    pixels = 64 * 192
+    assert found[1].bits_per_pixel == pytest.approx(np.mean([8 * len(codec.keep(b, 1)) for b in blobs]) / pixels)
+    assert found[2].bits_per_pixel == pytest.approx(np.mean([8 * len(b) for b in blobs]) / pixels)
+    assert found[1].psnr_db is None
+    assert found[2].psnr_db is not None
+    for row in found[-2:]:
+        assert row.accuracy == 1  # it stays bright
+        assert row.psnr_db > 25
+
+
+def test_features_go_into_the_back_half(rows):
+    """Of features that are right, the answers are."""
+    model, task, _ = rows
+    net = network()
+    answers = iter([net(x) for x in task.inputs()])
+    model.features = lambda y_hat, number: next(answers)
+    try:
+        found = scalable.measure(model, net, task, [0.5], [])
+    finally:
+        del model.features
+    assert found[1].accuracy == 1
+
+
+def row(codec_name, layers, bits, accuracy):
+    return Row(codec_name, 0, layers, 5, bits, "top-1", accuracy, None)
+
+
+def test_savings_are_of_the_common_range_and_of_better_settings():
+    theirs = [row("jpeg", 0, bits, accuracy) for bits, accuracy in ((0.2, 0.3), (0.4, 0.5), (0.8, 0.7), (1.6, 0.6))]
+    ours = [row("ours", 1, one.bits_per_pixel / 2, one.accuracy) for one in theirs]
+    delta = saving([*theirs, *ours], "ours", 1, "jpeg")
+    assert delta.value == pytest.approx(-50)
+    assert (delta.low, delta.high) == (0.3, 0.7)
+    apart = [row("bad", 1, 1.0, 0.1), row("bad", 1, 2.0, 0.2)]
+    found = scalable_report.savings([*theirs, *ours, *apart])
+    assert [(one.codec, one.percent is None) for one in found] == [("ours", False), ("bad", True)]
+    text = scalable_report.table([*theirs, *ours, *apart], found)
+    assert "ours, 1 layers, against jpeg: -50.0 % rate at equal accuracy (30.0 to 70.0 %)" in text
+    assert "bad, 1 layers, against jpeg: no accuracy in common" in text
+
+
+@pytest.mark.parametrize("text", ["", "squeezenet", "squeezenet:x", "yolo:x:y", "squeezenet:a:b:c"])
+def test_tasks_that_are_none(text):
+    with pytest.raises(ValueError, match="NAME:WEIGHTS:LAYER"):
+        named(text)
+
+
+def test_from_the_shell(tmp_path, capsys):
+    torch.manual_seed(0)
+    save_file(SqueezeNet().state_dict(), tmp_path / "net.safetensors")
+    task = f"squeezenet:{tmp_path}/net.safetensors:features.7"
+    model = awake("scalable", layer2=0, features0=256, features1=0)
+    model.attach([named(task)])
+    models.save_weights(model, tmp_path / "model.safetensors")
+    (tmp_path / "pictures").mkdir()
+    rng = np.random.default_rng(1)
+    for number in (3, 7):
+        Image.fromarray(rng.integers(0, 256, (80, 90, 3), dtype=np.uint8)).save(
+            tmp_path / "pictures" / f"{number:04}.png"
+        )
+    options = [
+        "-m",
+        str(tmp_path / "model.safetensors"),
+        "--gains",
+        "0.5",
+        "--anchors",
+        "jpeg",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert main(["eval", "scalable", str(tmp_path / "pictures"), "--task", task, *options]) == 0
+    assert "model, 1 layers, against jpeg" in capsys.readouterr().out
+    result = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {(one["codec"], one["layers"]) for one in result["rows"]} >= {("model", 1), ("model", 2), ("jpeg", 0)}
+    assert (tmp_path / "out" / "accuracy.png").stat().st_size > 1000
+    for wrong, words in (
+        (["eval", "scalable", "x"], "wants --task"),
+        (["eval", "scalable", "x", "--task", task], "vbr-mean has no task 0"),
+        (["eval", "scalable", "x", "--task", task, *options, "--number", "1"], "has no task 1"),
+        (["eval", "scalable", "x", "--task", task, *options, "--instances", "y"], "fastestdet needs"),
+        (["eval", "sideways", "x"], "scalable FOLDER"),
+    ):
+        assert main(wrong) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_pictures_are_those_of_the_networks():
+    rgb = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    square = squeezenet.square(rgb)
+    torch.testing.assert_close(square, torch.from_numpy(rgb).permute(2, 0, 1) / 255)
+    middle = squeezenet.normalised(square[None])[0, :, 14:241, 14:241]
+    torch.testing.assert_close(squeezenet.preprocess(rgb), middle)

@@ -36,7 +36,7 @@ def awake(name: str, seed: int = 0, frozen: bool = True, **config: int) -> Layer
     """Random weights that give realistic latents."""
     torch.manual_seed(seed)
     parts = {"offsets": 1, "hyper_step": 1} | config
-    model = create(name, channels=8, **(FORMS[name] | parts))
+    model = create(name, **({"channels": 8} | FORMS[name] | parts))
     assert isinstance(model, LayeredModel)
     if isinstance(model, ScalableModel):
         model.attach([Front(*sizes) for sizes in zip(model.sizes, model.strides, strict=True)])

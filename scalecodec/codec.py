@@ -34,6 +34,7 @@ __all__ = ["DEFAULT_MODEL", "Decoded", "decode", "decode_all", "encode", "featur
 DEFAULT_MODEL = "vbr-mean"
 DEFAULT_QUALITY = 50
 TILE_LOG2 = 10
+_LEAST_ENTRY = 5  # bytes of the header for a chunk
 
 ImageLike: TypeAlias = "Picture | NDArray[Any] | Image.Image | str | os.PathLike[str]"
 
@@ -98,7 +99,7 @@ def encode(
         tile_log2=TILE_LOG2 if tile is None else _tile_log2(tile),
         num_layers=coder.model.num_layers,
     )
-    Limits().check(header, ValueError)
+    _check_limits(header)
     latents = analyse(coder.model, samples, grid_of(header, coder.model))
 
     def at(gain_index: int, shrink: float) -> bytes:
@@ -142,6 +143,15 @@ def _split_alpha(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | No
     if samples.shape[2] % 2:
         return samples, None
     return samples[..., :-1], samples[..., -1]
+
+
+def _check_limits(header: Header) -> None:
+    """ValueError where no file holds such a picture, before it is coded."""
+    limits = Limits()
+    limits.check(header, ValueError)
+    chunks = header.num_layers * header.num_tiles
+    if _LEAST_ENTRY * chunks > limits.max_header_bytes:
+        raise ValueError(f"{chunks} chunks do not fit a header of {limits.max_header_bytes} bytes: use larger tiles")
 
 
 def _tile_log2(tile: int) -> int:

@@ -20,6 +20,8 @@ from .regions import checked_region, layers_of
 from .tile_decoder import TileDecoder
 from .transform import join, synthesise
 
+_MAX_FEATURE_PIXELS = 1 << 24
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -30,7 +32,8 @@ class Decoded:
     picture : Picture
     header : Header
     damaged : tuple of str
-        One sentence for every chunk that was lost; its tiles show grey. Empty: all is as encoded.
+        One sentence for every chunk that was lost. Its tile shows the layers before it, or grey where these show no
+        picture. Empty: all is as encoded.
     """
 
     picture: Picture
@@ -85,7 +88,7 @@ def decode_all(
     header = container.header
     number = layers_of(layers, header)
     region = (0, 0, header.width, header.height) if roi is None else checked_region(roi, header)
-    tiles = TileDecoder(container, model, number, strict)
+    tiles = TileDecoder(container, model, number, strict, lambda theirs, count: theirs.shows(count))
     if not tiles.model.shows(number):
         raise ValueError(f"the first {number} of this file's {header.num_layers} layers show no picture")
     planes = 3 if header.channels > 2 else 1
@@ -97,6 +100,7 @@ def decode_all(
     return Decoded(picture, header, tuple(tiles.lost))
 
 
+@torch.no_grad()
 def features(
     blob: Any, task: int = 0, *, strict: bool = True, model: ModelLike | None = None, limits: Limits | None = None
 ) -> torch.Tensor:
@@ -106,7 +110,7 @@ def features(
     ----------
     blob : bytes-like, a whole file, or one of which :func:`keep` kept those layers
     task : number of the task, from 0: it takes the first ``task + 1`` layers
-    strict, model : as for :func:`decode`; without ``strict`` latents that are lost count as 0
+    strict, model : as for :func:`decode`; without ``strict`` latents of tiles that are lost count as 0
 
     Returns
     -------
@@ -115,18 +119,25 @@ def features(
     Raises
     ------
     BitstreamError
-        The file is damaged, or needs another model.
+        The file is damaged, needs another model, or is of more than 2**24 pixels, which are decoded at once.
     ValueError
         The model has no such task, or the file not its layers.
     """
     container = unpack(blob, strict=strict, limits=limits or Limits())
-    number = layers_of(operator.index(task) + 1, container.header)
-    tiles = TileDecoder(container, model, number, strict)
+    header, number = container.header, operator.index(task) + 1
+    if not 1 <= number <= header.num_layers:
+        raise ValueError(f"a file of {header.num_layers} layers has tasks below that number, got {task}")
+    if header.width * header.height > _MAX_FEATURE_PIXELS:
+        raise BitstreamError(f"features of more than {_MAX_FEATURE_PIXELS} pixels would take too much memory")
+    tiles = TileDecoder(container, model, number, strict, lambda _, count: count == number)
     if not isinstance(tiles.model, ScalableModel) or number > len(tiles.model.tasks):
         raise ValueError(f"{type(tiles.model).__name__} has no task {task}")
-    found = tiles.model.features(join(tiles.model, tiles.latent, tiles.grid), task)
+    with torch.autocast("cpu", enabled=False):
+        found = tiles.model.features(join(tiles.model, tiles.latent, tiles.grid), task)
+    if not bool(found.isfinite().all()):
+        raise BitstreamError("features that are not finite: damaged latents")
     stride = tiles.model.strides[task]
-    height, width = (-(-side // stride) for side in (container.header.height, container.header.width))
+    height, width = (-(-side // stride) for side in (header.height, header.width))
     return found[:, :, :height, :width].contiguous()
 
 

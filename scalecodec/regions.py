@@ -43,13 +43,13 @@ def tiles_of(region: Region, header: Header) -> set[int]:
         It does not lie in the picture, or is not of its shape.
     """
     side = 1 << header.tile_log2
-    if isinstance(region, np.ndarray):
+    if isinstance(region, np.ndarray) and region.ndim != 1:
         if region.dtype != np.bool_ or region.shape != (header.height, header.width):
             wanted = f"bool [{header.height}, {header.width}]"
             raise ValueError(f"a mask must be {wanted}, got {region.dtype} {list(region.shape)}")
-        rows, columns = np.nonzero(region)
-        return set(np.unique(rows // side * header.tiles_x + columns // side).tolist())
-    x, y, width, height = checked_region(region, header)
+        by_rows = np.logical_or.reduceat(region, range(0, header.height, side), axis=0)
+        return set(np.flatnonzero(np.logical_or.reduceat(by_rows, range(0, header.width, side), axis=1)).tolist())
+    x, y, width, height = checked_region(list(region), header)
     rows_of, columns_of = range(y // side, (y + height - 1) // side + 1), range(x // side, (x + width - 1) // side + 1)
     return {row * header.tiles_x + column for row in rows_of for column in columns_of}
 
@@ -102,7 +102,10 @@ def keep(blob: Any, layers: str | int = "all", roi: Region | None = None) -> byt
 
 def layers_of(layers: str | int, header: Header) -> int:
     """How many layers are meant; ValueError where the file has not so many."""
-    number = {"all": header.num_layers, "base": 1}.get(layers, layers) if isinstance(layers, str) else layers
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= header.num_layers:
+    if isinstance(layers, str):
+        number = {"all": header.num_layers, "base": 1}.get(layers, 0)
+    else:
+        number = 0 if isinstance(layers, bool) or not hasattr(layers, "__index__") else operator.index(layers)
+    if not 1 <= number <= header.num_layers:
         raise ValueError(f'layers must be "all", "base" or a number from 1 to {header.num_layers}, got {layers!r}')
     return number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from torch import Tensor
 
 from .coders import Coder, ModelLike, coder_for
@@ -23,6 +25,7 @@ class TileDecoder:
     container : as of `unpack`
     model : the file's, or None for the zoo's
     num_layers : to decode, at most
+    enough : whether a tile's first so many layers are of use; tiles with fewer count as lost
     strict : raise on any damage; if not, :attr:`lost` has a sentence for each
 
     Raises
@@ -31,13 +34,20 @@ class TileDecoder:
         The file needs another model, or more memory than any file should.
     """
 
-    def __init__(self, container: Container, model: ModelLike | None, num_layers: int, strict: bool) -> None:
+    def __init__(
+        self,
+        container: Container,
+        model: ModelLike | None,
+        num_layers: int,
+        strict: bool,
+        enough: Callable[[CompressionModel, int], bool] = lambda model, count: True,
+    ) -> None:
         header = container.header
         _check_tile(header)
-        self._container, self._num_layers, self._strict = container, num_layers, strict
+        self._container, self._num_layers, self._strict, self._enough = container, num_layers, strict, enough
         self._coder = coder_for(header, model)
         if num_layers > self.model.num_layers:
-            raise BitstreamError(f"no model here decodes more than the base of this file's {header.num_layers} layers")
+            raise BitstreamError(f"this file has {header.num_layers} layers, and its model {self.model.num_layers}")
         self.grid = grid_of(header, self.model)
         self.lost = list(container.damaged)
         self._there: dict[tuple[int, int], int] = {}  # layers of each tile
@@ -47,19 +57,36 @@ class TileDecoder:
         return self._coder.model
 
     def latent(self, row: int, column: int) -> Tensor | None:
-        """Of one tile [1, M, h, w], from as many layers as are whole; None where the base is not."""
-        header = self._container.header
-        shape = latent_shape(self.model, self.grid, row, column)
-        chunks = chunks_of(self._container, row * header.tiles_x + column, self._num_layers)
-        for count in range(len(chunks), 0, -1):
-            try:
-                latent = self.model.decode_layers(chunks[:count], shape, header.gain_index, header.stream)
-            except BitstreamError as error:
-                self.spoilt(row, column, f"{error}{_doubt(header, self._coder)}", count - 1)
-                continue
-            self._there[row, column] = count
-            return latent
-        return None
+        """Of one tile [1, M, h, w], from as many layers as are whole; None where these are not enough."""
+        chunks = chunks_of(self._container, row * self._container.header.tiles_x + column, self._num_layers)
+        latent, count = self._longest(chunks, row, column)
+        if latent is not None and not self._enough(self.model, count):
+            self.spoilt(row, column, "not there, and those before it are not enough", count)
+            return None
+        self._there[row, column] = count
+        return latent
+
+    def _longest(self, chunks: Sequence[bytes], row: int, column: int) -> tuple[Tensor | None, int]:
+        """A tile's latent from as many layers as decode, and how many these are."""
+        if not chunks:  # the container has said so
+            return None, 0
+        try:
+            return self._decoded(chunks, row, column), len(chunks)
+        except BitstreamError as error:
+            fault = error
+        latent, count = None, 0
+        try:  # the layer at fault is the first, from the base on, with which decoding fails
+            for count in range(len(chunks) - 1):
+                latent = self._decoded(chunks[: count + 1], row, column)
+            count = len(chunks) - 1
+        except BitstreamError as error:
+            fault = error
+        self.spoilt(row, column, f"{fault}{_doubt(self._container.header, self._coder)}", count)
+        return latent, count
+
+    def _decoded(self, chunks: Sequence[bytes], row: int, column: int) -> Tensor:
+        header, shape = self._container.header, latent_shape(self.model, self.grid, row, column)
+        return self.model.decode_layers(chunks, shape, header.gain_index, header.stream)
 
     def show(self, row: int, column: int, latents: Tensor) -> Tensor:
         """Pixels of a tile whose latent, and its neighbours', these are."""

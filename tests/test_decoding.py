@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from scalecodec import codec
-from scalecodec.container import unpack
+from scalecodec.container import pack, unpack
 from scalecodec.errors import BitstreamError
+from scalecodec.verify import verify
 from tests.models.layered_kit import awake
 
 from .codec_kit import picture, small_model
 
 WIDTH, HEIGHT = 300, 200
+
+
+def test_files_for_machines_are_verified():
+    model = awake("scalable")
+    blob = codec.keep(codec.encode(picture(80, 90), model, gain=1.0), 1)
+    verdicts = verify(blob, model)
+    assert len(verdicts) >= 8
+    assert all(one.same and one.largest == 0 for one in verdicts)
 
 
 @pytest.fixture(scope="module", params=["scalable", "disentangled"])
@@ -27,6 +38,9 @@ def test_features_are_those_of_the_decoded_latents(coded):
     for task, (size, stride) in enumerate(zip(model.sizes, model.strides, strict=True)):
         found = codec.features(blob, task, model=model)
         assert found.shape == (1, size, -(-HEIGHT // stride), -(-WIDTH // stride))
+        assert (found.dtype, found.requires_grad) == (torch.float32, False)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(codec.features(blob, task, model=model), found)
         container = unpack(blob)
         chunks = [layer[0] for layer in container.layers]
         y_hat = model.decode_layers(chunks[: task + 1], (16, 20), container.header.gain_index)
@@ -73,8 +87,15 @@ def test_what_has_no_features(coded):
     tasks = len(model.sizes)
     with pytest.raises(ValueError, match=f"has no task {tasks}"):
         codec.features(blob, tasks, model=model)
-    with pytest.raises(ValueError, match="from 1 to"):
-        codec.features(blob, -1, model=model)
+    for task in (-1, unpack(blob).header.num_layers):
+        with pytest.raises(ValueError, match=f"has tasks below that number, got {task}"):
+            codec.features(blob, task, model=model)
+    large = codec.encode(np.zeros((64, 64, 3), np.uint8), model)
+    container = unpack(large)
+    tiles = [[b""] * 64] * container.header.num_layers
+    large = pack(replace(container.header, width=8192, height=8192, tile_log2=10), tiles)
+    with pytest.raises(BitstreamError, match="16777216 pixels would take too much memory"):
+        codec.features(large, model=model, strict=False)
     plain = small_model()
     with pytest.raises(ValueError, match="MeanScaleHyperprior has no task 0"):
         codec.features(codec.encode(np.zeros((64, 64, 3), np.uint8), plain), model=plain)

@@ -16,7 +16,7 @@ from scalecodec.tile_decoder import TileDecoder
 from tests.golden.make_files import MODELS, blobs
 
 FOLDER = Path(__file__).parent / "golden" / "files_v1"
-MANIFEST_SHA256 = "3fd06f28de291b5907091c2d21d1839c735fdabd8f32be5a31ff5ea51d9df211"
+MANIFEST_SHA256 = "fdce4231b9a9a7174d45cb850f894b101a565e375841bede5e1e8ef1a74663a5"
 FILES = json.loads((FOLDER / "manifest.json").read_text())
 BLOBS = [name.removesuffix(".scl") for name in FILES if name.endswith(".scl")]
 

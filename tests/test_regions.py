@@ -12,7 +12,7 @@ from scalecodec.errors import BitstreamError
 from scalecodec.regions import tiles_of
 from tests.models.layered_kit import awake
 
-from .codec_kit import picture
+from .codec_kit import picture, small_model
 
 WIDTH, HEIGHT = 400, 300
 SIDE = 128
@@ -60,6 +60,27 @@ def test_a_region_is_enhanced_and_the_rest_is_base(coded):
     np.testing.assert_array_equal(region, found[y : y + height, x : x + width])
 
 
+@pytest.mark.parametrize("name", ["scalable", "disentangled"])
+def test_a_picture_that_needs_all_layers(name):
+    """Where these are left out it is grey, and said to be; a task needs no more than its own."""
+    model = awake(name)
+    blob = codec.encode(picture(HEIGHT, WIDTH), model, gain=1.0, tile=SIDE)
+    kept = codec.keep(blob, roi=ROI)
+    last = model.num_layers - 1
+    with pytest.raises(BitstreamError, match="layer 1 tile 0: not there, and those before it are not enough"):
+        codec.decode(kept, model=model)
+    found = codec.decode_all(kept, model=model, strict=False)
+    assert len(found.damaged) == 11
+    samples = found.picture.samples
+    assert (samples[:, 384:] == 128).all()  # of which no neighbour is there either
+    whole = codec.decode(blob, model=model)
+    np.testing.assert_array_equal(samples[160:224, 160:224], whole[160:224, 160:224])
+    assert torch.equal(codec.features(kept, 0, model=model), codec.features(blob, 0, model=model))
+    if last > 1:
+        with pytest.raises(BitstreamError, match="not enough"):
+            codec.features(kept, 1, model=model)
+
+
 def test_what_tiles_a_region_touches(coded):
     header = unpack(coded[1]).header
     assert tiles_of((0, 0, 1, 1), header) == {0}
@@ -69,6 +90,8 @@ def test_what_tiles_a_region_touches(coded):
     assert tiles_of(mask, header) == set()
     mask[0, 399] = mask[299, 0] = True
     assert tiles_of(mask, header) == {3, 8}
+    assert tiles_of(np.array([0, 0, 1, 1]), header) == {0}
+    assert codec.keep(coded[1], np.int64(2)) == coded[1]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +150,25 @@ def test_an_enhancement_with_a_right_checksum_and_wrong_bytes(coded):
     found = codec.decode_all(blob, strict=False, model=coded[0])
     assert len(found.damaged) == 1
     assert found.damaged[0].startswith("layer 1 tile 3: ")
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_the_layer_at_fault_is_named_once(layer):
+    model = awake("scalable")
+    container = unpack(codec.encode(picture(HEIGHT, WIDTH), model, gain=1.0, tile=SIDE))
+    layers = [list(one) for one in container.layers]
+    layers[layer][3] = b"\xff" * 9
+    blob = pack(container.header, layers)
+    with pytest.raises(BitstreamError, match=f"^layer {layer} tile 3: "):
+        codec.decode(blob, model=model)
+    found = codec.decode_all(blob, model=model, strict=False).damaged
+    assert [one[:15] for one in found] == [f"layer {layer} tile 3:"] * len(found)
+    assert len(found) == 1 + (layer > 0)  # what is wrong, and that the rest shows no picture
+
+
+def test_more_tiles_than_a_header_lists_are_refused_at_once():
+    with pytest.raises(ValueError, match="16384 chunks do not fit a header of 65536 bytes: use larger tiles"):
+        codec.encode(np.zeros((8192, 8192, 3), np.uint8), small_model(), tile=64)
 
 
 @pytest.mark.parametrize("tile", [0, 63, 32, 96, 4096, -64])

@@ -20,10 +20,13 @@ from safetensors.torch import load_file, save_file
 from scalecodec.errors import BitstreamError
 from scalecodec.eval.networks import SqueezeNet
 from scalecodec.gains import GAIN_TABLE
-from scalecodec.models import create
+from scalecodec.models import create, save_weights
 from scalecodec.train import TrainConfig, loop, train
 from scalecodec.train.config import OBJECTIVES
 from scalecodec.train.data import RandomCrops
+from scalecodec.train.optimizers import make_optimizers
+from scalecodec.train.start import new_model
+from tests.models.layered_kit import awake
 
 CHECKPOINT = "checkpoint.safetensors"
 ROW = {"step", "done", "loss", "bpp", "psnr_db", "learning_rate", "crops_per_second", "seconds_left", "skipped"}
@@ -123,6 +126,23 @@ def test_a_layered_model_trains(folder, tmp_path, options):
     assert rows[-1]["loss"] < rows[0]["loss"]
     coded = model.compress(torch.rand(1, 3, 64, 64), gain=0.5)
     assert model.decompress(coded["strings"][:1], coded["shape"], coded["gain_index"])["x_hat"].shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_a_layered_model_goes_on_from_a_file(folder, tmp_path, parts):
+    """Its integers are left behind, and what follows the rate may be new, and learns at a rate of its own."""
+    model = awake("frequency", channels=4, layer0=4, layer1=2, offsets=int(parts), hyper_step=int(parts))
+    save_weights(model, tmp_path / "start.safetensors")
+    options = {"model": "frequency", "layers": "4,2", "offsets": True, "hyper_step": True}
+    settings = config(folder, tmp_path / "run", start=str(tmp_path / "start.safetensors"), **options)
+    begun = new_model(settings)
+    for name, weight in begun.state_dict().items():
+        if name.startswith(("g_a.", "g_s.")) or ".h_a." in name:
+            assert torch.equal(weight, model.state_dict()[name])
+    adam = make_optimizers(begun, settings)[0]
+    fast = [len(group["params"]) for group in adam.param_groups if group["factor"] == 5]
+    assert fast == [24]
+    assert train(settings).layer_channels == (4, 2)
 
 
 def test_a_model_with_tasks_trains(folder, tmp_path):

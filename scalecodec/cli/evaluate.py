@@ -65,7 +65,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="LABEL=FILE",
-        help="with vbr: other weights at the same gains, as those before post-training; may be given several times",
+        help="with vbr or scalable: other weights at the same gains, as those before post-training, or of a model of "
+        "one layer; may be given several times",
     )
     parser.add_argument(
         "--published",
@@ -86,6 +87,7 @@ def run(options: argparse.Namespace) -> None:
     from scalecodec.container import write_atomic
 
     *kind, pictures = options.what
+    _refuse_others(options, kind)
     if kind == ["scalable"]:
         return evaluate_scalable.run(options, pictures)
     if kind not in ([], ["vbr"]):
@@ -122,6 +124,18 @@ def run(options: argparse.Namespace) -> None:
         for quality in qualities:
             evaluation.report.plot(points, folder / f"{quality.removesuffix('_db')}.png", quality=quality)
     show(options, result, text)
+
+
+def _refuse_others(options: argparse.Namespace, kind: list[str]) -> None:
+    """ValueError for an option that this kind of evaluation would not look at."""
+    for name, kinds in (
+        *((name, ["scalable"]) for name in ("task", "number", "instances", "every")),
+        *((name, ["vbr"]) for name in ("single", "published")),
+        ("beside", ["vbr", "scalable"]),
+    ):
+        given = getattr(options, name) not in (None, False, [])
+        if given and not set(kind) & set(kinds):
+            raise ValueError(f"--{name} is for eval {' or '.join(kinds)}")
 
 
 def _codec_rungs(options: argparse.Namespace) -> list[Any]:

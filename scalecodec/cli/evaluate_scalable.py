@@ -15,9 +15,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", metavar="NAME:WEIGHTS:LAYER", help="with scalable: the network, as in squeezenet:FILE:features.7"
     )
-    parser.add_argument("--number", type=int, default=0, help="with scalable: of that task in the model, from 0")
+    parser.add_argument("--number", type=int, help="with scalable: of that task in the model (default: 0)")
     parser.add_argument("--instances", metavar="JSON", help="with scalable and fastestdet: COCO's annotations")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="with scalable: only each N-th picture")
+    parser.add_argument("--every", type=int, metavar="N", help="with scalable: only each N-th picture")
 
 
 def run(options: argparse.Namespace, folder: str) -> None:
@@ -29,10 +29,10 @@ def run(options: argparse.Namespace, folder: str) -> None:
 
     if not options.task:
         raise ValueError("eval scalable wants --task NAME:WEIGHTS:LAYER")
-    network = named(options.task)
+    network, number = named(options.task), options.number or 0
     model = models.load(options.model)
-    if not isinstance(model, models.ScalableModel) or not 0 <= options.number < len(model.tasks):
-        raise ValueError(f"{options.model} has no task {options.number}")
+    if not isinstance(model, models.ScalableModel) or not 0 <= number < len(model.tasks):
+        raise ValueError(f"{options.model} has no task {number}")
     if len(model.tasks) == 1:
         model.attach([network])
     rows = scalable.measure(
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, folder: str) -> None:
         _task(options, folder),
         options.gains or DEFAULT_GAINS,
         _anchors(options),
-        number=options.number,
+        number=number,
         label=Path(options.model).stem,
         progress=progress,
     )
@@ -63,8 +63,8 @@ def _task(options: argparse.Namespace, folder: str) -> Any:
     if (options.instances is None) == options.task.startswith("fastestdet:"):
         raise ValueError("fastestdet needs --instances, COCO's annotations of the pictures, and squeezenet takes none")
     if options.instances is None:
-        return feature_tasks.Classes(folder, every=options.every, preprocess=squeezenet.square)
-    return feature_tasks.Boxes(folder, options.instances, every=options.every, preprocess=fastestdet.stretched)
+        return feature_tasks.Classes(folder, every=options.every or 1, preprocess=squeezenet.square)
+    return feature_tasks.Boxes(folder, options.instances, every=options.every or 1, preprocess=fastestdet.stretched)
 
 
 def _anchors(options: argparse.Namespace) -> list[Any]:

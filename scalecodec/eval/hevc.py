@@ -110,12 +110,15 @@ def ladder(qps: Sequence[int] = _QPS) -> tuple[Rung, ...]:
 
 def _encode(qp: int, samples: Samples) -> bytes:
     codec = HevcPictures(qp, "yuv420p")
-    height, width = samples.shape[:2]
-    size = height.to_bytes(2, "little") + width.to_bytes(2, "little")
-    return size + codec.head(height, width) + codec.encode(samples)
+    size = b"".join(side.to_bytes(2, "little") for side in samples.shape[:2])
+    # chroma has half the samples, and a block is no smaller than 16
+    fill = [(0, max(side % 2, 16 - side)) for side in samples.shape[:2]]
+    padded = np.ascontiguousarray(np.pad(samples, [*fill, (0, 0)], mode="edge"))
+    return size + codec.head(*padded.shape[:2]) + codec.encode(padded)
 
 
 def _decode(qp: int, data: bytes) -> Samples:
     codec = HevcPictures(qp, "yuv420p")
     height, width = int.from_bytes(data[:2], "little"), int.from_bytes(data[2:4], "little")
-    return codec.decode(data[4 + len(codec.head(height, width)) :], height, width)
+    coded = [side + max(side % 2, 16 - side) for side in (height, width)]
+    return codec.decode(data[4 + len(codec.head(*coded)) :], *coded)[:height, :width]

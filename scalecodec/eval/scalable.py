@@ -75,6 +75,8 @@ def measure(
     network : the model's task ``number``
     task : its inputs are pictures [1, 3, H, W] in [0, 1], not yet normalised
     """
+    if clash := {rung.label for rung in rungs} & {label, UNCOMPRESSED}:
+        raise ValueError(f"two codecs are named {clash.pop()!r}")
     pictures = [_samples(x) for x in task.inputs()]
     pixels = _Seen(network, task, pictures)
     rows = [Row(UNCOMPRESSED, 0, 0, len(pictures), 24.0, task.metric, pixels.score(pictures), None)]
@@ -103,7 +105,7 @@ def saving(rows: Iterable[Row], label: str, layers: int, anchor: str) -> metrics
     """
     listed = list(rows)
     ours = _envelope((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == (label, layers))
-    theirs = _envelope((row.bits_per_pixel, row.accuracy) for row in listed if row.codec == anchor)
+    theirs = _envelope((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == (anchor, 0))
     return metrics.bd_rate(*theirs, *ours)
 
 
@@ -112,10 +114,10 @@ class _Seen:
 
     def __init__(self, network: TaskNetwork, task: Task, pictures: Sequence[Samples]) -> None:
         self._network, self._task, self._pictures = network, task, pictures
+        self._shapes = [self._network(_pixels(samples)).shape for samples in pictures]
 
     def score_of_features(self, inner: Iterable[Tensor]) -> float:
-        whole = (self._network(_pixels(samples)) for samples in self._pictures)
-        outputs = [self._network.finish(one, like) for one, like in zip(inner, whole, strict=True)]
+        outputs = [self._network.finish(one, shape) for one, shape in zip(inner, self._shapes, strict=True)]
         return self._task.score(outputs).accuracy
 
     def score(self, pictures: Iterable[Samples]) -> float:

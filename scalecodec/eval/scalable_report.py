@@ -16,7 +16,8 @@ from .scalable import UNCOMPRESSED, Row, saving
 class Saving:
     """Mean rate of a codec's layers over an anchor's at equal accuracy.
 
-    ``percent`` is negative for a saving, and None where the ranges of accuracy, ``low`` to ``high``, do not overlap.
+    ``percent`` is negative for a saving, and None where the curves have no range of accuracy, ``low`` to ``high``, in
+    common.
     """
 
     codec: str
@@ -36,7 +37,7 @@ def savings(rows: Sequence[Row]) -> list[Saving]:
         for anchor in anchors:
             try:
                 delta = saving(rows, codec, layers, anchor)
-            except ValueError:  # no accuracy that both reach
+            except ValueError:  # no accuracy that both reach, or one setting that beats all others
                 found.append(Saving(codec, layers, anchor, None, None, None))
             else:
                 found.append(Saving(codec, layers, anchor, delta.value, delta.low, delta.high))
@@ -59,7 +60,8 @@ def table(rows: Sequence[Row], found: Sequence[Saving]) -> str:
     ]
     text = columns([head, *lines])
     for one in found:
-        rate = "no accuracy in common" if one.percent is None else f"{one.percent:+.1f} % rate at equal accuracy"
+        told = "too little accuracy in common"
+        rate = told if one.percent is None else f"{one.percent:+.1f} % rate at equal accuracy"
         span = "" if one.low is None or one.high is None else f" ({100 * one.low:.1f} to {100 * one.high:.1f} %)"
         text += f"\n{one.codec}, {one.layers} layers, against {one.anchor}: {rate}{span}"
     return text

@@ -42,7 +42,9 @@ def without_hyper_step(model: Any) -> Any:
 
 
 def variants(model: Any) -> dict[str, Any]:
-    """The model without each part that it has, by label."""
+    """The model without each part that it has, by label; ValueError of a model of several layers."""
+    if model.num_layers > 1:
+        raise ValueError(f"eval vbr is for models of one layer, got one of {model.num_layers}")
     parts = model.config()
     makers = {"offsets": without_offsets, "hyper_step": without_hyper_step}
     return {f"without {part}": make(model) for part, make in makers.items() if part in parts}

@@ -29,9 +29,9 @@ class DenoisingModel(LayeredModel):
         deviation = MAX_DEVIATION * torch.rand(len(x), 1, 1, 1, device=x.device)
         return x + deviation * torch.randn_like(x)
 
-    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> Tensor:
+    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
         clean, noisy = (mean_square(self.reconstruct(y_hat, count), wanted) for count, wanted in ((1, x), (2, seen)))
-        return (1 - _NOISY_SHARE) * clean + _NOISY_SHARE * noisy
+        return (1 - _NOISY_SHARE) * clean + _NOISY_SHARE * noisy, clean
 
     def reconstruct(self, y_hat: Tensor, num_layers: int) -> Tensor:
         return self.g_clean(y_hat[:, : self.layer_channels[0]]) if num_layers == 1 else self.g_s(y_hat)

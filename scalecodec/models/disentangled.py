@@ -17,6 +17,8 @@ from scalecodec.layers import analysis, conv, deconv, synthesis
 
 from .scalable import ScalableModel
 
+_STRIDE = 8  # of the features, at which the picture joins them
+
 
 class DisentangledModel(ScalableModel):
     """Two layers, one task of stride 8. ``blind``: the base's encoder gets zeros for features, to see what they are
@@ -27,7 +29,7 @@ class DisentangledModel(ScalableModel):
 
     def __init__(self, channels: int = 96, features0: int = 256, blind: int = 0, **layers: Any) -> None:
         self.blind = bool(blind)
-        super().__init__(channels, features0, 8, **layers)
+        super().__init__(channels, features0, _STRIDE, **layers)
 
     def _make_networks(self, n: int, layers: Sequence[int]) -> None:
         base, enhancement = layers

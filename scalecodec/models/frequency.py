@@ -68,8 +68,8 @@ class FrequencyModel(LayeredModel):
     def reconstruct(self, y_hat: Tensor, num_layers: int) -> Tensor:
         return self.g_s(y_hat)  # of the base alone the enhancement's latents are 0
 
-    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> Tensor:
+    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
         low, high = y_hat.split(list(self.layer_channels), 1)
         alone = torch.cat((low, torch.zeros_like(high)), 1)
         full, base = (mean_square(self.g_s(latents), x) for latents in (y_hat, alone))
-        return (1 - _BASE_SHARE) * full + _BASE_SHARE * base
+        return (1 - _BASE_SHARE) * full + _BASE_SHARE * base, full

@@ -8,7 +8,7 @@ says what its layers show.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, cast
 
@@ -57,6 +57,8 @@ class LayeredModel(CompressionModel):
         integers: bool = False,
     ) -> None:
         super().__init__()
+        if channels < 1 or min(layer0, layer1, layer2) < 0:
+            raise ValueError(f"channels must be positive, got {channels} and layers {(layer0, layer1, layer2)}")
         self.channels, self.shared = channels, bool(shared)
         self.layer_channels = tuple(takewhile(bool, (layer0, layer1, layer2)))
         self.num_layers, self.latent_channels = len(self.layer_channels), sum(self.layer_channels)
@@ -77,8 +79,10 @@ class LayeredModel(CompressionModel):
         """What the encoder is given of a picture in training."""
         return x
 
-    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> Tensor:
-        """What training weighs against the rate, of each item: [B], on samples in [0, 1]."""
+    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
+        """What training weighs against the rate, and in it the mean squared error of the picture that people see: of
+        each item, [B], on samples in [0, 1].
+        """
         raise NotImplementedError
 
     # Training.
@@ -95,15 +99,15 @@ class LayeredModel(CompressionModel):
         -------
         dict
             ``likelihoods``, by ``y0``, ``z0`` and so on, of each coder; ``y_hat`` [B, M, H/16, W/16], for
-            :meth:`reconstruct`; in training ``distortion`` [B], else ``x_hat`` where all layers show a picture.
+            :meth:`reconstruct`; in training ``distortion`` and ``mse``, [B] each, else ``x_hat``.
         """
         self.check_input(x)
         seen = self.seen(x) if self.training else x
         y_hat, likelihoods = self.simulate(self.analyse(seen).float(), checked_gains(gain, x))
         found = {"y_hat": y_hat, "likelihoods": likelihoods}
         if self.training:
-            found["distortion"] = self.distortion(x, seen, y_hat)
-        elif self.shows(self.num_layers):
+            found["distortion"], found["mse"] = self.distortion(x, seen, y_hat)
+        else:
             found["x_hat"] = self.reconstruct(y_hat, self.num_layers)
         return found
 
@@ -157,6 +161,8 @@ class LayeredModel(CompressionModel):
         """``{"y_hat", "x_hat"}`` from the first layers of what :meth:`compress` returned; ``x_hat`` float [B, 3, H, W]
         in [0, 1], where these layers show a picture.
         """
+        if not strings or len(shape) != 2 or shape[0] % 4 or shape[1] % 4:
+            raise ValueError(f"wanted strings of a layer or more, and a shape of multiples of 4, got {shape}")
         size, index = (shape[0], shape[1]), check_gain_index(gain_index)
         y_hat = torch.cat([self.decode_layers(chunks, size, index) for chunks in zip(*strings, strict=True)])
         found = {"y_hat": y_hat}
@@ -175,6 +181,10 @@ class LayeredModel(CompressionModel):
 
     def is_integer(self) -> bool:
         return all(self._coder(i).is_integer() for i in range(len(self.coders)))
+
+    @classmethod
+    def config_of(cls, state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+        raise ValueError(f"the sizes of a {cls.__name__} cannot be read off its shapes: create it, load what it holds")
 
     def config(self) -> dict[str, int]:
         parts = {name: value for name, value in self._coder(0).config().items() if not name.endswith("channels")}

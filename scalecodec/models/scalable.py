@@ -8,7 +8,7 @@ none: what comes out goes into their back halves.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from .layered import LayeredModel, mean_square
 
 Front = Callable[[Tensor], Tensor]
 _STRIDES = (4, 8, 16)
+_SPARE = 2  # rows and columns that a network without padding may lack, or have more
 
 
 class ScalableModel(LayeredModel):
@@ -45,14 +46,14 @@ class ScalableModel(LayeredModel):
         stride1: int = 8,
         **layers: Any,
     ) -> None:
-        self.sizes = tuple(size for size in (features0, features1) if size)
+        self.sizes = tuple(takewhile(bool, (features0, features1)))
         self.strides = (stride0, stride1)[: len(self.sizes)]
         if not set(self.strides) <= set(_STRIDES):
             raise ValueError(f"strides must be of {_STRIDES}, got {self.strides}")
         super().__init__(channels, **layers)
-        if len(self.tasks) != self.num_layers - 1:
-            raise ValueError(f"{self.num_layers} layers are for {self.num_layers - 1} tasks, got {len(self.tasks)}")
-        self.register_buffer("gammas", torch.ones(len(self.sizes)))
+        if len(self.sizes) != self.num_layers - 1 or len(self.tasks) != len(self.sizes):
+            raise ValueError(f"{self.num_layers} layers are for {self.num_layers - 1} tasks, got {len(self.sizes)}")
+        self.register_buffer("gammas", torch.ones(len(self.sizes)), persistent=False)  # of training, no part of a file
         self._fronts: tuple[Front, ...] = ()
 
     def _make_networks(self, n: int, layers: Sequence[int]) -> None:
@@ -74,10 +75,14 @@ class ScalableModel(LayeredModel):
 
     def weigh(self, pictures: Tensor, weights: Sequence[float]) -> None:
         """Weigh the tasks' errors: ``weights`` times the variance of these pictures over that of their features, whose
-        scale is any network's own.
+        scale is any network's own. ValueError where that is no number.
         """
+        if len(weights) != len(self.sizes):
+            raise ValueError(f"wanted {len(self.sizes)} weights, got {len(weights)}")
         for task, weight in enumerate(weights):
             self.gammas[task] = weight * pictures.var() / self.wanted(pictures, task).var()
+        if not bool(self.gammas.isfinite().all()):
+            raise ValueError("features of no variance have no weight: are these the tasks' networks?")
 
     def wanted(self, x: Tensor, task: int) -> Tensor:
         """A task's features of pictures, [B, C, H / stride, W / stride]: cut or extended to that at the right and the
@@ -85,12 +90,15 @@ class ScalableModel(LayeredModel):
         """
         if not self._fronts:
             raise ValueError("attach the tasks' front halves first")
-        with torch.no_grad():
-            found = self._fronts[task](x).float()
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            found = self._fronts[task](x.float()).float()
         size, stride = self.sizes[task], self.strides[task]
         height, width = x.shape[-2] // stride, x.shape[-1] // stride
         if found.dim() != 4 or found.shape[1] != size:
             raise ValueError(f"task {task} must give [B, {size}, h, w], got {tuple(found.shape)}")
+        if abs(found.shape[-2] - height) > _SPARE or abs(found.shape[-1] - width) > _SPARE:
+            got = f"{found.shape[-2]} x {found.shape[-1]}"
+            raise ValueError(f"task {task} must give about {height} x {width} of {x.shape[-2:]}, got {got}")
         fill = (0, max(0, width - found.shape[-1]), 0, max(0, height - found.shape[-2]))
         return F.pad(found, fill, mode="replicate")[..., :height, :width]
 
@@ -100,11 +108,19 @@ class ScalableModel(LayeredModel):
         found: Tensor = self.tasks[task](y_hat[:, :seen])
         return found
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ScalableModel:
+        """To another device or dtype, with the front halves: these are no submodules, lest they be trained or saved."""
+        for front in self._fronts:
+            if isinstance(front, nn.Module):
+                front._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self
+
     def shows(self, num_layers: int) -> bool:
         return num_layers == self.num_layers
 
-    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> Tensor:
-        total = mean_square(self.reconstruct(y_hat, self.num_layers), x)
+    def distortion(self, x: Tensor, seen: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
+        picture = total = mean_square(self.reconstruct(y_hat, self.num_layers), x)
         for task, gamma in enumerate(self.gammas):
             total = total + gamma * mean_square(self.features(y_hat, task), self.wanted(x, task))
-        return total
+        return total, picture

@@ -35,7 +35,8 @@ from .rate_model import RateModel
 _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
 _SIZED_BY_WEIGHTS = (*TABLE_BUFFERS, "scale_table", "offset_table")
-_MAX_CHANNELS = 640  # twice that of any published model of this kind; what a hostile file can ask for stays below 1 GB
+_MAX_CHANNELS = 640  # twice that of any published model of this kind
+_MAX_PARAMETERS = 160_000_000  # what a hostile file can ask for stays below 1 GB
 
 
 def freeze(model: CompressionModel) -> None:
@@ -116,6 +117,7 @@ def load_weights(path: str | os.PathLike[str]) -> CompressionModel:
         config = _checked_config(json.loads(metadata["config"]))
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        _check_size(metadata["model"], config)
         model = create(metadata["model"], **config)
         _check_form(tensors, model.state_dict())
         model.load_state_dict(_unpacked(tensors))
@@ -183,6 +185,13 @@ def _checked_config(config: Any) -> dict[str, int]:
     if not isinstance(config, dict) or not all(type(n) is int and 0 < n <= _MAX_CHANNELS for n in config.values()):
         raise ValueError(f"config must hold sizes from 1 to {_MAX_CHANNELS}, got {config!r}")
     return config
+
+
+def _check_size(name: str, config: dict[str, int]) -> None:
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in create(name, **config).parameters())
+    if count > _MAX_PARAMETERS:
+        raise ValueError(f"{count} parameters, of which at most {_MAX_PARAMETERS} are allowed")
 
 
 def _packed_rows(cdf: Tensor, length: Tensor) -> Tensor:

@@ -33,16 +33,18 @@ def rate_distortion(output: dict[str, Any], x: Tensor, gain: Tensor, lambda_max:
 
     Parameters
     ----------
-    output : what a model's ``forward`` returned; its ``distortion`` [B] where it weighs several pictures
+    output : what a model's ``forward`` returned, with ``distortion`` and ``mse``, [B] each, where it weighs several
+        pictures
     x : float [B, 3, H, W] in [0, 1]
     gain : float [B]
     """
     pixels = x.shape[-2] * x.shape[-1]
     bits = torch.stack([-p.log2().flatten(1).sum(1) for p in output["likelihoods"].values()]).sum(0)  # [B]
     bpp = bits / pixels
-    mse = output["distortion"] if "distortion" in output else (output["x_hat"].float() - x).square().flatten(1).mean(1)
+    mse = output["mse"] if "mse" in output else (output["x_hat"].float() - x).square().flatten(1).mean(1)  # [B]
+    distortion = output.get("distortion", mse)
     lagrangian = lambda_max * gain**2
-    loss = ((bpp + lagrangian * 255**2 * mse) / gain).mean()
+    loss = ((bpp + lagrangian * 255**2 * distortion) / gain).mean()
     return RateDistortion(loss, bpp.mean(), mse.mean())
 
 

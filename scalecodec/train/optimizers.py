@@ -9,10 +9,11 @@ from torch import nn
 
 from .config import TrainConfig
 from .muon import Muon
+from .start import follows_rate
 
 _FINAL_SHARE = 0.01  # the cosine ends at this share of the peak
 # Of Adam's rate, for the small networks of the gain: at the common one an offset moves by 0.15 in 2,500 steps.
-_RATE_NETWORKS, _RATE_FACTOR = ("QuantABCD.", "gayn2zqstep.", "scale_to_context."), 5.0
+_RATE_FACTOR = 5.0
 
 
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -21,7 +22,7 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
     kernels = [parameter for _, parameter in trained if parameter.dim() == 4]
     others = [(name, parameter) for name, parameter in trained if parameter.dim() != 4]
     groups = [
-        {"params": [p for name, p in others if name.startswith(_RATE_NETWORKS) is rated], "factor": factor}
+        {"params": [p for name, p in others if follows_rate(name) is rated], "factor": factor}
         for rated, factor in ((False, 1.0), (True, _RATE_FACTOR))
     ]
     return [

@@ -72,6 +72,8 @@ def _task_sizes(config: TrainConfig, networks: Sequence[TaskNetwork]) -> dict[st
         if not strides:
             raise ValueError(f"of {_TRIED} pixels a task makes {found.shape[-1]}: strides are 4, 8 or 16")
         sizes |= {f"features{number}": found.shape[1]}
+        if config.model == "disentangled" and strides != [8]:
+            raise ValueError(f"a disentangled model's task is of stride 8, got {strides[0]}")
         sizes |= {f"stride{number}": strides[0]} if config.model != "disentangled" else {}
     return sizes
 
@@ -93,7 +95,7 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     theirs, ours = _weights(name_or_path, model), model.state_dict()
     wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
     later = (*_MADE_LATER, *NOT_OURS)
-    given = {name for name in theirs if not name.endswith(later) and not name.startswith("integers.")}
+    given = {name for name in theirs if not name.endswith(later) and "integers" not in name.split(".")}
     optional = _parts(wanted)
     if given and all(name.startswith(_TRANSFORMS) for name in given):
         optional = {name for name in wanted if not name.startswith(_TRANSFORMS)}
@@ -109,9 +111,13 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
             ours[name].copy_(theirs[name])
 
 
+def follows_rate(name: str) -> bool:
+    """Whether a weight is of a part that follows the rate."""
+    return not {"QuantABCD", "gayn2zqstep", "scale_to_context"}.isdisjoint(name.split("."))
+
+
 def _parts(names: set[str]) -> set[str]:
-    """Of names, those of the parts that follow the rate."""
-    return {name for name in names if name.startswith(("QuantABCD.", "gayn2zqstep.", "scale_to_context."))}
+    return set(filter(follows_rate, names))
 
 
 def _weights(name_or_path: str, model: CompressionModel) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def network(stride=8, size=5):
         front[1].weight.fill_(1 / 3)
         front[1].bias.zero_()
     whole = nn.Sequential(front, nn.AdaptiveAvgPool2d((1, 3)), nn.Flatten(2))
-    return TaskNetwork.of(whole, "0", lambda x: x)
+    return TaskNetwork(whole, "0", lambda x: x)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,27 @@ def test_features_go_into_the_back_half(rows):
     assert found[1].accuracy == 1
 
 
+def test_features_of_another_layer_are_refused(rows):
+    model, task, _ = rows
+    net = network()
+    shape = net(task.pictures[0]).shape
+    assert net.finish(torch.zeros(1, 5, 10, 25), shape).shape == (1, 5, 3)
+    for wrong in ((1, 4, 8, 24), (1, 5, 7, 24), (1, 5, 8, 27), (2, 5, 8, 24)):
+        with pytest.raises(ValueError, match=r"has \(1, 5, 8, 24\) at this layer"):
+            net.finish(torch.zeros(wrong), shape)
+    for stride, size in ((4, 5), (16, 5), (8, 6)):
+        model.attach([network(stride, size)])
+        with pytest.raises(ValueError, match="task 0 must give"):
+            model.wanted(task.pictures[0], 0)
+    model.attach([net])
+
+
+def test_two_codecs_of_one_name(rows):
+    model, task, _ = rows
+    with pytest.raises(ValueError, match="two codecs are named 'jpeg'"):
+        scalable.measure(model, network(), task, [0.5], ladder("jpeg", [10]), label="jpeg")
+
+
 def row(codec_name, layers, bits, accuracy):
     return Row(codec_name, 0, layers, 5, bits, "top-1", accuracy, None)
 
@@ -103,7 +124,8 @@ def row(codec_name, layers, bits, accuracy):
 def test_savings_are_of_the_common_range_and_of_better_settings():
     theirs = [row("jpeg", 0, bits, accuracy) for bits, accuracy in ((0.2, 0.3), (0.4, 0.5), (0.8, 0.7), (1.6, 0.6))]
     ours = [row("ours", 1, one.bits_per_pixel / 2, one.accuracy) for one in theirs]
-    delta = saving([*theirs, *ours], "ours", 1, "jpeg")
+    others = [row("jpeg", 1, 9.0, 0.4), row("jpeg", 1, 10.0, 0.6)]
+    delta = saving([*theirs, *ours, *others], "ours", 1, "jpeg")
     assert delta.value == pytest.approx(-50)
     assert (delta.low, delta.high) == (0.3, 0.7)
     apart = [row("bad", 1, 1.0, 0.1), row("bad", 1, 2.0, 0.2)]
@@ -111,7 +133,7 @@ def test_savings_are_of_the_common_range_and_of_better_settings():
     assert [(one.codec, one.percent is None) for one in found] == [("ours", False), ("bad", True)]
     text = scalable_report.table([*theirs, *ours, *apart], found)
     assert "ours, 1 layers, against jpeg: -50.0 % rate at equal accuracy (30.0 to 70.0 %)" in text
-    assert "bad, 1 layers, against jpeg: no accuracy in common" in text
+    assert "bad, 1 layers, against jpeg: too little accuracy in common" in text
 
 
 @pytest.mark.parametrize("text", ["", "squeezenet", "squeezenet:x", "yolo:x:y", "squeezenet:a:b:c"])
@@ -154,6 +176,9 @@ def test_from_the_shell(tmp_path, capsys):
         (["eval", "scalable", "x", "--task", task, *options, "--number", "1"], "has no task 1"),
         (["eval", "scalable", "x", "--task", task, *options, "--instances", "y"], "fastestdet needs"),
         (["eval", "sideways", "x"], "scalable FOLDER"),
+        (["eval", str(tmp_path / "pictures"), "--task", task], "--task is for eval scalable"),
+        (["eval", "scalable", "x", "--task", task, "--published"], "--published is for eval vbr"),
+        (["eval", "vbr", str(tmp_path / "pictures"), *options[:2]], "models of one layer"),
     ):
         assert main(wrong) == 2
         assert words in capsys.readouterr().err

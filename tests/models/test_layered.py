@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -55,20 +57,30 @@ def test_a_layer_needs_nothing_of_later_ones(model, x, gain_index):
     if not model.shared:
         y[:, end:] = torch.randn_like(y[:, end:]) * 3
         assert model.encode_layers(y, gain_index)[0] == chunks[0]
-    for _ in range(20):
+    # Whole chunks of other latents decode to other latents, damaged ones to whatever they do: the base stays.
+    others = model.encode_layers(3 * torch.randn_like(y), gain_index)
+    found = model.decode_layers([chunks[0], *others[1:]], SHAPE, gain_index) if not model.shared else None
+    assert found is None or (torch.equal(found[:, :end], base[:, :end]) and not torch.equal(found, whole))
+    decoded = 0
+    for _ in range(200):
         damaged = bytearray(chunks[1])
         damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
-        try:
+        with contextlib.suppress(BitstreamError):
             found = model.decode_layers([chunks[0], bytes(damaged), *chunks[2:]], SHAPE, gain_index)
-        except BitstreamError:
-            continue
-        assert torch.equal(found[:, :end], base[:, :end])
+            assert torch.equal(found[:, :end], base[:, :end])
+            decoded += 1
+    assert decoded < 200
 
 
 def test_layers_that_are_none(model):
     for chunks in ([], [b""] * (model.num_layers + 1)):
         with pytest.raises(ValueError, match=f"1 to {model.num_layers} layers, got {len(chunks)}"):
             model.decode_layers(chunks, SHAPE, 0)
+    for strings, shape in (([], (8, 12)), ([[b""]], (8, 10)), ([[b""]], (8,))):
+        with pytest.raises(ValueError, match="a shape of multiples of 4"):
+            model.decompress(strings, shape)
+    with pytest.raises(ValueError, match="cannot be read off its shapes"):
+        type(model).from_state_dict(model.state_dict())
     with pytest.raises(ValueError, match="multiples of 64"):
         model.compress(torch.rand(1, 3, 64, 72))
 
@@ -145,6 +157,33 @@ def test_errors_are_weighed_by_variance(x):
         assert float(model.gammas[task] * model.wanted(x, task).var()) == pytest.approx(weight * float(x.var()))
 
 
+def test_weights_that_are_none(x):
+    model = awake("scalable", frozen=False)
+    for weights in ((1.0,), (1.0, 1.0, 1.0)):
+        with pytest.raises(ValueError, match=f"wanted 2 weights, got {len(weights)}"):
+            model.weigh(x, weights)
+    model.attach([lambda pictures: torch.ones(2, 5, 16, 24), Front(4, 4)])
+    with pytest.raises(ValueError, match="features of no variance"):
+        model.weigh(x, (1.0, 1.0))
+
+
+def test_what_training_weighs_is_no_part_of_a_model(x):
+    model = awake("scalable")
+    before, file = model.model_id(), set(model.state_dict())
+    model.weigh(x, (2.0, 1.0))
+    assert model.model_id() == before
+    assert not any("gammas" in name for name in file)
+
+
+def test_front_halves_move_with_the_model():
+    model = awake("disentangled", frozen=False)
+    front = torch.nn.Conv2d(3, 5, 8, stride=8)
+    model.attach([front])
+    model.to("meta")
+    assert front.weight.device.type == "meta"
+    assert not any(parameter is front.weight for parameter in model.parameters())
+
+
 def test_only_the_encoder_of_a_disentangled_base_needs_the_task(x):
     seeing, blind = awake("disentangled"), awake("disentangled", blind=1)
     assert not torch.equal(seeing.analyse(x)[:, :6], blind.analyse(x)[:, :6])
@@ -167,6 +206,10 @@ def test_only_the_encoder_of_a_disentangled_base_needs_the_task(x):
         ("scalable", {"stride0": 2}, "strides must be of"),
         ("disentangled", {"layer2": 4}, "DisentangledModel has 2 layers, got 3"),
         ("frequency", {"layer1": 0}, "FrequencyModel has 2 layers, got 1"),
+        ("frequency", {"layer0": -3}, "channels must be positive"),
+        ("denoise", {"channels": 0}, "channels must be positive"),
+        ("disentangled", {"features1": 4}, "2 layers are for 1 tasks, got 2"),
+        ("scalable", {"features0": 0}, "3 layers are for 2 tasks, got 0"),
     ],
 )
 def test_sizes_that_fit_no_model(name, changes, words):

@@ -120,6 +120,15 @@ def test_hostile_metadata(stored, refused, changes):
     refused(save(tensors, metadata | changes), "damaged weight file|no weights of scalecodec")
 
 
+@pytest.mark.parametrize("name", ["scalable", "frequency"])
+def test_sizes_that_are_too_many_together(stored, refused, name):
+    """Each is allowed, and nothing is made of them."""
+    _, _, metadata = stored
+    sizes = {"channels": 640, "layer0": 640, "layer1": 640} | ({"features0": 640} if name == "scalable" else {})
+    data = save({"x": torch.zeros(1)}, metadata | {"model": name, "config": json.dumps(sizes)})
+    refused(data, "parameters, of which at most 160000000 are allowed")
+
+
 @pytest.mark.parametrize("missing", ["format", "model", "config", "model_id", "table_id", None])
 def test_missing_metadata(stored, refused, missing):
     _, tensors, metadata = stored

@@ -87,9 +87,22 @@ def _make_levels(values, sums, levels, thresholds, mass, bins, count):  # type: 
 
 
 @_compiled
-def _iterate(values, sums, levels, lagrangian, tolerance, max_iterations):  # type: ignore[no-untyped-def]
+def _running_sums(values, weights):  # type: ignore[no-untyped-def]
+    """[3, len + 1]: of weights, and of these times values and squares, before each place."""
+    sums = np.zeros((3, len(values) + 1))
+    mass, first, second = 0.0, 0.0, 0.0
+    for i in range(len(values)):
+        mass += weights[i]
+        first += weights[i] * values[i]
+        second += weights[i] * values[i] ** 2
+        sums[0, i + 1], sums[1, i + 1], sums[2, i + 1] = mass, first, second
+    return sums
+
+
+@_compiled
+def _iterate(values, weights, levels, lagrangian, tolerance, max_iterations):  # type: ignore[no-untyped-def]
     """Levels, thresholds and masses in arrays for all N; returns these and how many are left."""
-    count = len(levels)
+    sums, count = _running_sums(values, weights), len(levels)
     thresholds, mass, lengths, bins = np.empty(count), np.empty(count), np.empty(count), np.empty((3, count))
     for n in range(count):
         lengths[n] = max(1, min(n + 1, count - 1))
@@ -97,7 +110,7 @@ def _iterate(values, sums, levels, lagrangian, tolerance, max_iterations):  # ty
     while True:
         count = _make_thresholds(levels, lengths, thresholds, count, lagrangian)
         kept, cost = _make_levels(values, sums, levels, thresholds, mass, bins, count)
-        for n in range(kept):
+        for n in range(kept if lagrangian > 0 else 0):  # else no length counts
             lengths[n] = -np.log2(mass[n])
             cost += lagrangian * mass[n] * lengths[n]
         if kept < count:
@@ -113,9 +126,5 @@ def design(
     values: Floats, weights: Floats, levels: Floats, lagrangian: float, tolerance: float, max_iterations: int
 ) -> tuple[Floats, Floats, Floats]:
     """As :func:`.ecsq_ref.design`."""
-    sums = np.zeros((3, len(values) + 1))
-    np.cumsum(weights, out=sums[0, 1:])
-    np.cumsum(weights * values, out=sums[1, 1:])
-    np.cumsum(weights * values**2, out=sums[2, 1:])
-    levels, thresholds, mass, count = _iterate(values, sums, levels.copy(), lagrangian, tolerance, max_iterations)
+    levels, thresholds, mass, count = _iterate(values, weights, levels.copy(), lagrangian, tolerance, max_iterations)
     return levels[:count], thresholds[: count - 1], mass[:count]

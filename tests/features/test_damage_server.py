@@ -1,6 +1,6 @@
 """Hostile messages over real sockets: each ends in an answer or the connection's end, and the server goes on.
 
-python tests/features/test_damage_server.py [COUNT]     # as many messages of each kind, default 25,000
+python -m tests.features.test_damage_server [COUNT]    # as many messages of each kind, default 25,000
 """
 
 from __future__ import annotations

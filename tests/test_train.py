@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from scalecodec.errors import BitstreamError
 from scalecodec.eval.networks import SqueezeNet
+from scalecodec.eval.task_networks import named
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.models import create, save_weights
 from scalecodec.train import TrainConfig, loop, train
@@ -149,22 +150,23 @@ def test_a_model_with_tasks_trains(folder, tmp_path):
     save_file(SqueezeNet().state_dict(), tmp_path / "network.safetensors")
     tasks = [f"squeezenet:{tmp_path}/network.safetensors:features.{layer}" for layer in (7, 4)]
     options = {"model": "scalable", "layers": "4,3,2", "shared": True, "tasks": ",".join(tasks), "task_weight": 2.0}
-    model = train(config(folder, tmp_path / "run", **options))
+    networks = [named(text) for text in tasks]
+    model = train(config(folder, tmp_path / "run", **options), fronts=networks)
     assert (model.layer_channels, model.sizes, model.strides) == ((4, 3, 2), (256, 128), (8, 4))
     assert (model.gammas > 0).all()
     coded = model.compress(torch.rand(1, 3, 64, 64), gain=0.5)
     decoded = model.decompress(coded["strings"][:1], coded["shape"], coded["gain_index"])
     assert model.features(decoded["y_hat"], 0).shape == (1, 256, 8, 8)
-    again = train(config(folder, tmp_path / "run", **options))
+    again = train(config(folder, tmp_path / "run", **options), fronts=networks)
     assert torch.equal(again.gammas, model.gammas)
     with pytest.raises(ValueError, match=r"task_weight 2\.0, got 1\.0"):
-        train(config(folder, tmp_path / "run", **(options | {"task_weight": 1.0})))
+        train(config(folder, tmp_path / "run", **(options | {"task_weight": 1.0})), fronts=networks)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model": "frequency", "layers": "4,2", "tasks": "squeezenet:x"}, "a task is NAME:WEIGHTS:LAYER"),
+        ({"model": "frequency", "layers": "4,2", "tasks": "squeezenet:x"}, "want as many front halves, got 0"),
         ({"model": "frequency"}, "built of other sizes"),
         ({"layers": "4,2"}, "built of other sizes"),
         ({"model": "frequency", "layers": "4,,2"}, "as in 96,32, got '4,,2'"),

@@ -71,10 +71,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(options: argparse.Namespace) -> None:
+    from scalecodec.eval.task_networks import named
     from scalecodec.train import TrainConfig, train
 
     settings = {field.name: getattr(options, field.name) for field in fields(TrainConfig)}
-    model = train(TrainConfig(**settings), _progress)
+    networks = [named(text) for text in options.tasks.split(",") if text]
+    model = train(TrainConfig(**settings), _progress, networks)
     if model is None:  # one of torchrun's other processes
         return
     from scalecodec import models

@@ -22,8 +22,8 @@ class TrainConfig:
     (bfloat16 where the machine has instructions for it).
 
     ``layers``, of a layered model, is the latent channels of each layer, base first, as in "96,32"; ``latent_channels``
-    is of the others. ``shared``: whether the layers share a hyperprior. ``tasks``: the networks of which the layers but
-    the last are to give inner tensors, NAME:WEIGHTS:LAYER each, with commas between them; ``task_weight``: what a
+    is of the others. ``shared``: whether the layers share a hyperprior. ``tasks``: names of the networks of which
+    the layers but the last are to give inner tensors, with commas between them; ``task_weight``: what a
     relative error of theirs weighs beside one of the picture.
 
     ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from scalecodec.models import CompressionModel
+from scalecodec.models.scalable import Front
 
 from .checkpoint import load_checkpoint, read_scalars, save_checkpoint
 from .config import TrainConfig
@@ -68,10 +69,10 @@ def _check_resumable(config: TrainConfig, saved: dict[str, Any]) -> None:
 class Trainer:
     """State of one run in one process: model, optimizers, step and clock."""
 
-    def __init__(self, config: TrainConfig, here: World) -> None:
+    def __init__(self, config: TrainConfig, here: World, fronts: Sequence[Front] = ()) -> None:
         self.config, self.here = config, here
         torch.manual_seed(config.seed)
-        self.model = new_model(config)
+        self.model = new_model(config, fronts)
         self.model.to(here.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         for name, parameter in self.model.named_parameters():
             # Quantiles are solved for at the end; no gradient reaches them.
@@ -135,13 +136,16 @@ class Trainer:
 
 
 def train(
-    config: TrainConfig, progress: Callable[[dict[str, Any]], None] = lambda row: None
+    config: TrainConfig,
+    progress: Callable[[dict[str, Any]], None] = lambda row: None,
+    fronts: Sequence[Front] = (),
 ) -> CompressionModel | None:
     """Train, or resume, the run that ``config.out`` holds.
 
     Writes ``log.jsonl`` (one row a ``log_every`` steps and at the last: step, share done, loss, bpp, psnr_db, learning
     rate, crops a second, seconds left, updates skipped for a gradient that was not finite) and the checkpoint;
-    ``progress`` gets every row.
+    ``progress`` gets every row. ``fronts``: the front halves of the networks that ``config.tasks`` names, callables from
+    pictures [B, 3, H, W] in [0, 1] to the tensor that a layer is to give.
 
     Returns
     -------
@@ -150,7 +154,7 @@ def train(
     """
     Path(config.out).mkdir(parents=True, exist_ok=True)
     with world() as here:
-        trainer = Trainer(config, here)
+        trainer = Trainer(config, here, fronts)
         with (Path(config.out) / "log.jsonl").open("a", encoding="utf-8") as log:
 
             def report(row: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
-from scalecodec.eval.task_networks import TaskNetwork, named
 from scalecodec.models import CompressionModel, ScalableModel, create, load, zoo
 from scalecodec.models.rate_model import NOT_OURS
+from scalecodec.models.scalable import Front
 from scalecodec.models.weights import read_metadata
 
 from .config import TrainConfig
@@ -27,15 +27,19 @@ _WEIGHED = 32  # crops
 _MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
 
 
-def new_model(config: TrainConfig) -> CompressionModel:
-    """The model a run trains, with the weights it begins from; ValueError where the settings fit no model."""
-    networks = [named(text) for text in config.tasks.split(",") if text]
+def new_model(config: TrainConfig, fronts: Sequence[Front] = ()) -> CompressionModel:
+    """The model a run trains, with the weights it begins from; ValueError where the settings fit no model.
+
+    ``fronts``: the front halves of its tasks' networks, from pictures [B, 3, H, W] in [0, 1].
+    """
+    if len(fronts) != len([name for name in config.tasks.split(",") if name]):
+        raise ValueError(f"tasks {config.tasks!r} want as many front halves, got {len(fronts)}")
     if config.layers:
         sizes = {f"layer{number}": int(size) for number, size in enumerate(config.layers.split(","))}
         sizes |= {"shared": int(config.shared)}
     else:
         sizes = {"latent_channels": config.latent_channels}
-    sizes |= _task_sizes(config, networks)
+    sizes |= _task_sizes(config, fronts)
     try:
         model = create(
             config.model,
@@ -47,8 +51,8 @@ def new_model(config: TrainConfig) -> CompressionModel:
     except TypeError as error:
         raise ValueError(f"{config.model} is built of other sizes: {error}") from error
     if isinstance(model, ScalableModel):
-        model.attach(networks)
-        model.weigh(_some(config), [config.task_weight] * len(networks))
+        model.attach(fronts)
+        model.weigh(_some(config), [config.task_weight] * len(fronts))
     if config.start:
         begin_from(model, config.start)
     return model
@@ -60,12 +64,12 @@ def _some(config: TrainConfig) -> Tensor:
     return torch.stack([crops[number] for number in range(_WEIGHED)])
 
 
-def _task_sizes(config: TrainConfig, networks: Sequence[TaskNetwork]) -> dict[str, int]:
+def _task_sizes(config: TrainConfig, fronts: Sequence[Front]) -> dict[str, int]:
     """Channels and stride of each task's tensor."""
     sizes: dict[str, int] = {}
-    for number, network in enumerate(networks):
+    for number, front in enumerate(fronts):
         with torch.no_grad():
-            found = network(torch.zeros(1, 3, _TRIED, _TRIED))
+            found = front(torch.zeros(1, 3, _TRIED, _TRIED))
         if found.dim() != 4:
             raise ValueError(f"a task's inner tensor must be [B, C, h, w], got {tuple(found.shape)}")
         strides = [stride for stride in (4, 8, 16) if abs(_TRIED // stride - found.shape[-1]) <= 2]

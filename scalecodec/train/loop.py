@@ -144,8 +144,8 @@ def train(
 
     Writes ``log.jsonl`` (one row a ``log_every`` steps and at the last: step, share done, loss, bpp, psnr_db, learning
     rate, crops a second, seconds left, updates skipped for a gradient that was not finite) and the checkpoint;
-    ``progress`` gets every row. ``fronts``: the front halves of the networks that ``config.tasks`` names, callables from
-    pictures [B, 3, H, W] in [0, 1] to the tensor that a layer is to give.
+    ``progress`` gets every row. ``fronts``: the front halves of the networks that ``config.tasks`` names: callables
+    from pictures [B, 3, H, W] in [0, 1] to the tensor that a layer is to give.
 
     Returns
     -------

@@ -10,6 +10,8 @@ from typing import Any
 
 from .terminal import progress, show
 
+_SIZE = (256, 256)  # of the picture whose operations are counted
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -23,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, folder: str) -> None:
     from scalecodec import models
     from scalecodec.container import write_atomic
-    from scalecodec.eval import scalable, scalable_report
+    from scalecodec.eval import operations, scalable, scalable_report
     from scalecodec.eval.ladder import DEFAULT_GAINS
     from scalecodec.eval.task_networks import named
 
@@ -46,13 +48,17 @@ def run(options: argparse.Namespace, folder: str) -> None:
         progress=progress,
     )
     savings = scalable_report.savings(rows)
-    result = {"rows": [asdict(row) for row in rows], "savings": [asdict(one) for one in savings]}
+    multiplications = operations.paths(model, network, number, *_SIZE)
+    result: dict[str, Any] = {"rows": [asdict(row) for row in rows], "savings": [asdict(one) for one in savings]}
+    result["multiplications_per_pixel"] = multiplications
     if options.output:
         out = Path(options.output)
         out.mkdir(parents=True, exist_ok=True)
         write_atomic(out / "results.json", json.dumps(result, indent=1, allow_nan=False).encode())
         scalable_report.plot(rows, out / "accuracy.png")
-    show(options, result, scalable_report.table(rows, savings))
+    text = scalable_report.table(rows, savings)
+    counts = ", ".join(f"{count / 1000:.1f} thousand by the {path}" for path, count in multiplications.items())
+    show(options, result, f"{text}\nmultiplications a pixel, from symbols to the answer: {counts}")
 
 
 def _task(options: argparse.Namespace, folder: str) -> Any:

@@ -13,12 +13,13 @@ from torch import nn
 
 from scalecodec import codec, models
 from scalecodec.cli import main
-from scalecodec.eval import scalable, scalable_report
+from scalecodec.eval import operations, scalable, scalable_report
 from scalecodec.eval.anchors import ladder
 from scalecodec.eval.feature_tasks import Score
 from scalecodec.eval.networks import SqueezeNet, squeezenet
 from scalecodec.eval.scalable import Row, saving
 from scalecodec.eval.task_networks import TaskNetwork, named
+from scalecodec.layers import GDN
 from tests.models.layered_kit import awake
 
 
@@ -182,6 +183,34 @@ def test_from_the_shell(tmp_path, capsys):
     ):
         assert main(wrong) == 2
         assert words in capsys.readouterr().err
+
+
+def test_multiplications_are_counted():
+    layer = nn.Conv2d(3, 4, 5, padding=2)
+    with operations.counting(layer) as counter:
+        layer(torch.zeros(1, 3, 8, 8))
+    assert counter.multiplications == 8 * 8 * 4 * 3 * 25
+    up = nn.ConvTranspose2d(3, 4, 5, stride=2, padding=2, output_padding=1)
+    with operations.counting(nn.Sequential(up, GDN(4))) as counter:
+        up(torch.zeros(1, 3, 8, 8))
+    assert counter.multiplications == 8 * 8 * 3 * 4 * 25
+    with operations.counting(nn.Linear(5, 7)) as counter:
+        pass
+    assert counter.multiplications == 0
+
+
+def test_the_base_spares_the_picture_and_the_front(rows):
+    model, net = rows[0], network()
+    found = operations.paths(model, net, 0, 64, 192)
+    y_hat, z_hat = torch.zeros(1, 14, 4, 12), torch.zeros(1, 8, 1, 3)
+    with operations.counting(model, net) as features:
+        model.features(y_hat, 0)
+    with operations.counting(model, net) as others:
+        model.coders[1].h_s(z_hat)
+        model.reconstruct(y_hat, 2)
+        net(torch.zeros(1, 3, 64, 192))
+    spared = others.multiplications - features.multiplications
+    assert found["picture"] - found["base"] == pytest.approx(spared / (64 * 192))
 
 
 def test_pictures_are_those_of_the_networks():

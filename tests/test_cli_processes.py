@@ -23,7 +23,7 @@ from scalecodec.models import MeanScaleHyperprior, freeze, save_weights
 from .codec_kit import picture, small_model
 from .models.vbr_kit import awake
 
-COMMANDS = ("demo", "encode", "decode", "info", "verify", "train", "eval", "bench")
+COMMANDS = ("demo", "encode", "decode", "keep", "info", "verify", "train", "eval", "bench")
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 SMALL = ("-m", "small.safetensors")
 TINY = ["--channels", "4", "--latent-channels", "4", "--steps", "3", "--batch", "2", "--crop", "64", "--log-every", "1"]

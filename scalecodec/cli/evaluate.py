@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
     if kind == ["scalable"]:
         return evaluate_scalable.run(options, pictures)
     if kind not in ([], ["vbr"]):
-        raise ValueError(f"wanted FOLDER, vbr FOLDER or scalable FOLDER, got {' '.join(options.what)}")
+        raise ValueError(f"wanted FOLDER or vbr FOLDER or scalable FOLDER, got {' '.join(options.what)}")
     images = evaluation.find_images(pictures)
     rungs = _vbr_rungs(options) if kind else _codec_rungs(options)
     label = rungs[0].label

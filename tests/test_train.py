@@ -25,8 +25,10 @@ from scalecodec.models import create, save_weights
 from scalecodec.train import TrainConfig, loop, train
 from scalecodec.train.config import OBJECTIVES
 from scalecodec.train.data import RandomCrops
+from scalecodec.train.layered_start import by_scale
 from scalecodec.train.optimizers import make_optimizers
 from scalecodec.train.start import new_model
+from tests.codec_kit import small_model
 from tests.models.layered_kit import awake
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -144,6 +146,25 @@ def test_a_layered_model_goes_on_from_a_file(folder, tmp_path, parts):
     fast = [len(group["params"]) for group in adam.param_groups if group["factor"] == 5]
     assert fast == [24]
     assert train(settings).layer_channels == (4, 2)
+
+
+def test_a_model_of_one_layer_begins_a_layered_one(folder, tmp_path):
+    """Decoded whole it shows the same pictures; the channels of the largest scales are the base's."""
+    plain = small_model(channels=4, latent_channels=6)
+    save_weights(plain, tmp_path / "plain.safetensors")
+    options = {"model": "denoise", "layers": "4,2", "shared": True, "offsets": False, "hyper_step": False}
+    model = new_model(config(folder, tmp_path / "run", start=str(tmp_path / "plain.safetensors"), **options)).eval()
+    model.update(force=True)
+    order = by_scale(plain)
+    assert sorted(order.tolist()) == list(range(6))
+    x = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    plain.integers = None
+    with torch.no_grad():
+        torch.testing.assert_close(model.analyse(x), plain.g_a(x)[:, order])
+        torch.testing.assert_close(model(x, 0.5)["x_hat"], plain(x, 0.5)["x_hat"], atol=1e-4, rtol=1e-4)
+        y_hat = torch.rand(1, 6, 4, 8)
+        y_hat[:, 4:] = 0
+        torch.testing.assert_close(model.reconstruct(y_hat, 1), model.reconstruct(y_hat, 2))
 
 
 def test_a_model_with_tasks_trains(folder, tmp_path):

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
-from scalecodec.models import CompressionModel, ScalableModel, create, load, zoo
+from scalecodec.models import CompressionModel, LayeredModel, MeanScaleHyperprior, ScalableModel, create, load, zoo
 from scalecodec.models.rate_model import NOT_OURS
 from scalecodec.models.scalable import Front
 from scalecodec.models.weights import read_metadata
 
 from .config import TrainConfig
 from .data import RandomCrops
+from .layered_start import layered_weights
 
 _TRANSFORMS = ("g_a.", "g_s.")
 _TRIED = 256  # pixels of a side, to see what a task makes of them
@@ -86,8 +87,9 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     """Copy weights into a new model: a name in the zoo, a weight file, or a safetensors file of a state dict.
 
     What follows the rate (offsets, step of the hyper-latent) may be missing there, and begins without effect: a model
-    of one rate becomes one of all. A weight file of another kind of model gives its analysis and synthesis only, as a
-    state dict of nothing else does.
+    of one rate becomes one of all. A mean-scale model's file begins a layered model whose layers share a hyperprior, of
+    its sizes. A weight file of another kind of model gives its analysis and synthesis only, as a state dict of nothing
+    else does.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
     later = (*_MADE_LATER, *NOT_OURS)
     given = {name for name in theirs if not name.endswith(later) and "integers" not in name.split(".")}
-    optional = _parts(wanted)
+    optional = _parts(wanted) | {name for name in wanted if name.startswith("tasks.")}
     if given and all(name.startswith(_TRANSFORMS) for name in given):
         optional = {name for name in wanted if not name.startswith(_TRANSFORMS)}
     if wrong := sorted((given ^ wanted) - optional):
@@ -145,4 +147,6 @@ def _fitting(theirs: CompressionModel, model: CompressionModel) -> dict[str, Ten
     weights = theirs.state_dict()
     if type(theirs) is type(model):
         return weights
+    if isinstance(theirs, MeanScaleHyperprior) and isinstance(model, LayeredModel) and model.shared:
+        return layered_weights(theirs, model)
     return {name: tensor for name, tensor in weights.items() if name.startswith(_TRANSFORMS)}

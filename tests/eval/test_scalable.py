@@ -44,7 +44,7 @@ class Bright:
         return iter(self.pictures)
 
     def score(self, outputs):
-        return Score(sum(int(o.argmax()) == w for o, w in zip(outputs, self.wanted, strict=True)) / 5)
+        return Score(sum(int(o[0, 0].argmax()) == w for o, w in zip(outputs, self.wanted, strict=True)) / 5)
 
 
 def network(stride=8, size=5):

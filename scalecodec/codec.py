@@ -19,7 +19,7 @@ from PIL import Image
 
 from . import image as image_files
 from .alpha import encode_alpha
-from .coders import ModelLike, coder_of
+from .coders import Coder, ModelLike, coder_of
 from .container import ALPHA, ICC_PROFILE, Header, Limits, pack
 from .decoding import Decoded, decode, decode_all, features
 from .gains import NUM_GAINS, nearest_gain_index
@@ -81,25 +81,13 @@ def encode(
     choose = _rate_choice(quality, gain, target_bytes)
     picture = _as_picture(image)
     coder = coder_of(model)
+    header = _header(picture, coder, TILE_LOG2 if tile is None else _tile_log2(tile))
     samples, alpha = _split_alpha(picture.samples)
     ancillary = {}
     if alpha is not None:
         ancillary[ALPHA] = encode_alpha(alpha)
     if picture.icc_profile is not None:
         ancillary[ICC_PROFILE] = picture.icc_profile
-    height, width, channels = picture.samples.shape
-    header = Header(
-        model_id=coder.model_id,
-        table_id=coder.table_id,
-        width=width,
-        height=height,
-        channels=channels,
-        bit_depth=8 * picture.samples.itemsize,
-        gain_index=0,
-        tile_log2=TILE_LOG2 if tile is None else _tile_log2(tile),
-        num_layers=coder.model.num_layers,
-    )
-    _check_limits(header)
     latents = analyse(coder.model, samples, grid_of(header, coder.model))
 
     def at(gain_index: int, shrink: float) -> bytes:
@@ -145,13 +133,26 @@ def _split_alpha(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | No
     return samples[..., :-1], samples[..., -1]
 
 
-def _check_limits(header: Header) -> None:
-    """ValueError where no file holds such a picture, before it is coded."""
+def _header(picture: Picture, coder: Coder, tile_log2: int) -> Header:
+    """Of the picture's file, at the lowest gain; ValueError where no file holds such a picture, before it is coded."""
+    height, width, channels = picture.samples.shape
+    header = Header(
+        model_id=coder.model_id,
+        table_id=coder.table_id,
+        width=width,
+        height=height,
+        channels=channels,
+        bit_depth=8 * picture.samples.itemsize,
+        gain_index=0,
+        tile_log2=tile_log2,
+        num_layers=coder.model.num_layers,
+    )
     limits = Limits()
     limits.check(header, ValueError)
     chunks = header.num_layers * header.num_tiles
     if _LEAST_ENTRY * chunks > limits.max_header_bytes:
         raise ValueError(f"{chunks} chunks do not fit a header of {limits.max_header_bytes} bytes: use larger tiles")
+    return header
 
 
 def _tile_log2(tile: int) -> int:

@@ -56,7 +56,8 @@ def decode(
     blob : bytes-like, a whole file
     layers : "all", "base", or the number of layers to decode, from 1
     roi : (x, y, width, height) in pixels; only the tiles it touches, and their neighbours' latents, are decoded
-    strict : raise on any damage. If not, lost chunks show as grey; :func:`decode_all` says which.
+    strict : raise on any damage. If not, lost chunks show the layers before them, or grey; :func:`decode_all` says
+        which.
     model : needed only where the file's model is not in the zoo: its name, weight file or the model itself
 
     Returns

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .container import Container, Header, pack, unpack
+from .tiles import touching
 
 Region: TypeAlias = "Sequence[int] | NDArray[np.bool_]"
 
@@ -49,9 +50,8 @@ def tiles_of(region: Region, header: Header) -> set[int]:
             raise ValueError(f"a mask must be {wanted}, got {region.dtype} {list(region.shape)}")
         by_rows = np.logical_or.reduceat(region, range(0, header.height, side), axis=0)
         return set(np.flatnonzero(np.logical_or.reduceat(by_rows, range(0, header.width, side), axis=1)).tolist())
-    x, y, width, height = checked_region(list(region), header)
-    rows_of, columns_of = range(y // side, (y + height - 1) // side + 1), range(x // side, (x + width - 1) // side + 1)
-    return {row * header.tiles_x + column for row in rows_of for column in columns_of}
+    rows, columns = touching(side, *checked_region(list(region), header))
+    return {row * header.tiles_x + column for row in rows for column in columns}
 
 
 def checked_region(roi: Sequence[int], header: Header) -> tuple[int, int, int, int]:

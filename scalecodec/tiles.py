@@ -66,11 +66,13 @@ class Grid:
 
     def touching(self, x: int, y: int, width: int, height: int) -> tuple[range, range]:
         """Rows and columns of the tiles that a rectangle in pixels touches."""
-        return (
-            range(y // self.tile, (y + height - 1) // self.tile + 1),
-            range(x // self.tile, (x + width - 1) // self.tile + 1),
-        )
+        return touching(self.tile, x, y, width, height)
 
     def __iter__(self) -> Iterator[tuple[Span, Span]]:
         """(row, column) of every tile, in raster order."""
         return ((row, column) for row in self.rows for column in self.columns)
+
+
+def touching(tile: int, x: int, y: int, width: int, height: int) -> tuple[range, range]:
+    """Rows and columns of tiles of this side that a rectangle touches, all in pixels."""
+    return range(y // tile, (y + height - 1) // tile + 1), range(x // tile, (x + width - 1) // tile + 1)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .features_eval import check_instances
 from .terminal import progress, show
 
 _SIZE = (256, 256)  # of the picture whose operations are counted
@@ -66,8 +67,7 @@ def _task(options: argparse.Namespace, folder: str) -> Any:
     from scalecodec.eval import feature_tasks
     from scalecodec.eval.networks import fastestdet, squeezenet
 
-    if (options.instances is None) == options.task.startswith("fastestdet:"):
-        raise ValueError("fastestdet needs --instances, COCO's annotations of the pictures, and squeezenet takes none")
+    check_instances(options.task.split(":")[0], options.instances)
     if options.instances is None:
         return feature_tasks.Classes(folder, every=options.every or 1, preprocess=squeezenet.square)
     return feature_tasks.Boxes(folder, options.instances, every=options.every or 1, preprocess=fastestdet.stretched)

@@ -82,13 +82,18 @@ def run(options: argparse.Namespace) -> None:
     show(options, json.loads(text), f"{feature_report.table(rows)}\n\n{feature_report.summary_table(reaches)}")
 
 
+def check_instances(network: str, instances: str | None) -> None:
+    """ValueError unless annotations are given for boxes, and for boxes only."""
+    if (instances is None) == (network == "fastestdet"):
+        raise ValueError("fastestdet needs --instances, COCO's annotations of the pictures, and squeezenet takes none")
+
+
 def _network(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     """The network, what makes its inputs, and its task."""
     from scalecodec.eval import feature_tasks
     from scalecodec.eval.networks import fastestdet, squeezenet
 
-    if (options.instances is None) == (options.network == "fastestdet"):
-        raise ValueError("fastestdet needs --instances, COCO's annotations of the pictures, and squeezenet takes none")
+    check_instances(options.network, options.instances)
     if options.network == "squeezenet":
         return (
             squeezenet.load(options.weights),

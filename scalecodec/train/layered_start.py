@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scalecodec.models import LayeredModel, MeanScaleHyperprior
+from scalecodec.models import DenoisingModel, LayeredModel, MeanScaleHyperprior
 
 _OUTPUTS, _INPUTS = ("g_a.6.weight", "g_a.6.bias"), "h_a.0.weight"
 _PARAMS = ("h_s.4.weight", "h_s.4.bias")  # scales, then means
@@ -40,7 +40,7 @@ def layered_weights(plain: MeanScaleHyperprior, model: LayeredModel) -> dict[str
             weights[name] = tensor
         else:
             weights[f"coders.0.{name}"] = tensor
-        if name.startswith("g_s.") and hasattr(model, "g_clean"):
+        if name.startswith("g_s.") and isinstance(model, DenoisingModel):
             clean = tensor[:base] if name == "g_s.0.weight" else tensor
             weights[name.replace("g_s.", "g_clean.")] = clean
     return weights

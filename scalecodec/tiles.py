@@ -1,9 +1,9 @@
 """Tiles: a picture cut so that memory stays bounded and a region decodes alone, with no seams.
 
 Each tile's latents are coded apart from all others. The transforms, though, see across the borders: analysis reads
-``HALO`` latents' worth of pixels around a tile, synthesis ``HALO`` latents of the neighbours. Two latents cover the
-support of four 5-tap layers of stride 2 (30 pixels inwards, 1.875 latents outwards), so pixels come out as if the
-whole picture had gone through the transform at once.
+``HALO`` latents' worth of pixels around a tile (or what the model says), synthesis ``HALO`` latents of the neighbours.
+Two latents cover the support of four 5-tap layers of stride 2 (30 pixels inwards, 1.875 latents outwards), so pixels
+come out as if the whole picture had gone through the transform at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Grid:
     """Tiles of a picture of ``height`` x ``width`` pixels.
 
     ``stride`` pixels a latent, ``multiple`` what the model needs its input sides to be a multiple of (the picture is
-    extended to that at the right and the bottom), ``tile`` the side of a tile in pixels, a multiple of ``multiple``.
+    extended to that at the right and the bottom), ``tile`` the side of a tile in pixels, a multiple of ``multiple``,
+    ``halo`` the latents around a tile in its outer range.
     """
 
     height: int
@@ -47,12 +48,13 @@ class Grid:
     stride: int
     multiple: int
     tile: int
+    halo: int = HALO
 
     def _spans(self, pixels: int) -> list[Span]:
         total = -(-pixels // self.multiple) * self.multiple // self.stride
         step = self.tile // self.stride
         return [
-            Span(start, min(start + step, total), max(start - HALO, 0), min(start + step + HALO, total))
+            Span(start, min(start + step, total), max(start - self.halo, 0), min(start + step + self.halo, total))
             for start in range(0, total, step)
         ]
 

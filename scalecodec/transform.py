@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def analyse(model: CompressionModel, samples: NDArray[Any], grid: Grid) -> list[
 
     ``samples`` uint8 or uint16 [H, W, 1 or 3]; grey goes in as three equal planes.
     """
-    return [_analyse_tile(model, samples, grid, row, column) for row, column in grid]
+    wide = replace(grid, halo=model.analysis_halo)
+    return [_analyse_tile(model, samples, wide, row, column) for row, column in wide]
 
 
 def _analyse_tile(model: CompressionModel, samples: NDArray[Any], grid: Grid, row: Span, column: Span) -> Tensor:

@@ -12,12 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalecodec import codec, tiles
+from scalecodec import codec
 from scalecodec.container import Header
-from scalecodec.tiles import Grid
+from scalecodec.tiles import HALO, Grid
 from scalecodec.transform import analyse, latent_shape, synthesise
 
 from .codec_kit import picture, small_model
+from .models.layered_kit import awake
 
 STRIDE, MULTIPLE = 16, 64
 WHOLE = 4096  # a tile larger than every picture here
@@ -58,8 +59,8 @@ def joined(parts, grid):
     return torch.cat(rows, 2)
 
 
-def pixels(model, latents, height, width, tile, region=None, spoilt=no_fault):
-    grid = Grid(height, width, STRIDE, MULTIPLE, tile)
+def pixels(model, latents, height, width, tile, region=None, spoilt=no_fault, halo=HALO):
+    grid = Grid(height, width, STRIDE, MULTIPLE, tile, halo)
     return synthesise(model, split(latents, grid), grid, region or (0, 0, width, height), 3, 16, spoilt)
 
 
@@ -119,6 +120,14 @@ def test_latents_of_tiles_are_those_of_the_whole(model, tile, height, width):
     assert (joined(parts, grid) - whole).abs().max() < LATENT_TOLERANCE
 
 
+@pytest.mark.parametrize("form", ["frequency", "finer"])
+def test_latents_of_layered_models_do_not_know_of_tiles(form):
+    layered, samples, grid = awake(form), picture(257, 385), Grid(257, 385, STRIDE, MULTIPLE, 128)
+    (whole,) = analyse(layered, samples, Grid(257, 385, STRIDE, MULTIPLE, WHOLE))
+    scale = whole.abs().amax((0, 2, 3), keepdim=True)
+    assert ((joined(analyse(layered, samples, grid), grid) - whole) / scale).abs().max() < LATENT_TOLERANCE
+
+
 @pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (1, np.uint16), (3, np.uint16)])
 def test_grey_and_deep_pictures_give_the_latents_of_their_8_bit_rgb_twins(model, channels, dtype):
     samples = picture(100, 90, channels)
@@ -145,10 +154,10 @@ def test_a_smaller_halo_would_show(model, monkeypatch):
     samples, latents = picture(256, 256), 2 * torch.randn(1, model.latent_channels, 16, 16)
     (right_latents,) = analyse(model, samples, Grid(256, 256, STRIDE, MULTIPLE, WHOLE))
     right_pixels = pixels(model, latents, 256, 256, WHOLE).astype(int)
-    monkeypatch.setattr(tiles, "HALO", 1)
-    grid = Grid(256, 256, STRIDE, MULTIPLE, 128)
+    monkeypatch.setattr(model, "analysis_halo", 1)
+    grid = Grid(256, 256, STRIDE, MULTIPLE, 128, halo=1)
     assert (joined(analyse(model, samples, grid), grid) - right_latents).abs().max() > 10 * LATENT_TOLERANCE
-    wrong = np.abs(pixels(model, latents, 256, 256, 128).astype(int) - right_pixels).max()
+    wrong = np.abs(pixels(model, latents, 256, 256, 128, halo=1).astype(int) - right_pixels).max()
     assert wrong > 10 * PIXEL_TOLERANCE * 65535
 
 

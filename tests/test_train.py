@@ -21,7 +21,8 @@ from scalecodec.errors import BitstreamError
 from scalecodec.eval.networks import SqueezeNet
 from scalecodec.eval.task_networks import named
 from scalecodec.gains import GAIN_TABLE
-from scalecodec.models import create, save_weights
+from scalecodec.layers import GDN
+from scalecodec.models import create, freeze, save_weights
 from scalecodec.train import TrainConfig, loop, train
 from scalecodec.train.config import OBJECTIVES
 from scalecodec.train.data import RandomCrops
@@ -165,6 +166,53 @@ def test_a_model_of_one_layer_begins_a_layered_one(folder, tmp_path):
         y_hat = torch.rand(1, 6, 4, 8)
         y_hat[:, 4:] = 0
         torch.testing.assert_close(model.reconstruct(y_hat, 1), model.reconstruct(y_hat, 2))
+
+
+def test_four_convolutions_begin_two_branches(folder, tmp_path):
+    """The same latents and pictures, where channels of different branches do not divide each other."""
+    plain = small_model(channels=4, latent_channels=6)
+    for norm in [module for module in plain.modules() if isinstance(module, GDN)]:
+        norm.gamma.data = norm.gamma_reparam.inverse(torch.diag(torch.rand(4)))
+    freeze(plain)
+    save_weights(plain, tmp_path / "plain.safetensors")
+    options = {"model": "frequency", "layers": "4,2", "channels": 2, "start": str(tmp_path / "plain.safetensors")}
+    model = new_model(config(folder, tmp_path / "run", **options)).eval()
+    order = by_scale(plain)
+    x = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        y = plain.g_a(x)[:, order]
+        torch.testing.assert_close(model.analyse(x), y, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(model.reconstruct(y, 2), plain.g_s(plain.g_a(x)), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="4 channels begin 4 stages of 2 channels, got 4 of 4"):
+        new_model(config(folder, tmp_path / "run", **(options | {"channels": 4})))
+
+
+def test_one_layer_begins_as_a_whole_model(folder, tmp_path):
+    """The base of a denoising model, the enhancement of a disentangled one."""
+    plain = small_model(channels=4, latent_channels=6)
+    save_weights(plain, tmp_path / "plain.safetensors")
+    options = {"start": str(tmp_path / "plain.safetensors"), "offsets": False, "hyper_step": False}
+    x = torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(0))
+    plain.integers = None
+    with torch.no_grad():
+        wanted, y = plain(x, 0.5)["x_hat"], plain.g_a(x)
+    denoise = new_model(config(folder, tmp_path / "one", model="denoise", layers="6,3", **options)).eval()
+    denoise.update(force=True)
+    with torch.no_grad():
+        y_hat, _ = denoise.simulate(denoise.analyse(x), torch.tensor([0.5]))
+        torch.testing.assert_close(denoise.reconstruct(y_hat, 1), wanted, atol=1e-4, rtol=1e-4)
+    save_file(SqueezeNet().state_dict(), tmp_path / "network.safetensors")
+    task = f"squeezenet:{tmp_path}/network.safetensors:features.7"
+    settings = config(folder, tmp_path / "two", model="disentangled", layers="4,6", tasks=task, **options)
+    model = new_model(settings, [named(task)]).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model.analyse(x)[:, 4:], y)
+        torch.testing.assert_close(model.reconstruct(model.analyse(x), 2), plain.g_s(y), atol=1e-4, rtol=1e-4)
+    task_options = {"model": "scalable", "layers": "4,2", "tasks": task, **options}
+    with pytest.raises(ValueError, match="only under a shared hyperprior"):
+        new_model(config(folder, tmp_path / "three", **task_options), [named(task)])
+    with pytest.raises(ValueError, match=r"coders.0.* is .*, wanted"):
+        new_model(config(folder, tmp_path / "four", model="denoise", layers="4,3", **options))
 
 
 def test_a_model_with_tasks_trains(folder, tmp_path):

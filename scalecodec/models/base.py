@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scalecodec.entropy_models import TABLE_BUFFERS, EntropyBottleneck, EntropyModel, GaussianConditional
 from scalecodec.streams import LANES, Stream
+from scalecodec.tiles import HALO
 
 ID_BYTES = 8
 
@@ -27,6 +28,8 @@ class CompressionModel(nn.Module):
     downsampling_factor: int
     # Pixels of one side of a latent element.
     latent_stride: int
+    # Latents' worth of pixels around a tile that its analysis sees.
+    analysis_halo: int = HALO
     # Of a file's chunks for one tile.
     num_layers: int = 1
 

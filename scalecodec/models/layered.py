@@ -16,18 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from scalecodec.gains import UNIT_GAIN_INDEX, check_gain_index, nearest_gain_index
-from scalecodec.layers import hyper_analysis, hyper_synthesis
 from scalecodec.streams import LANES, Stream
 
 from .base import ID_BYTES, CompressionModel, checked_gains
-from .latent_coder import LatentCoder
-
-
-class MeanScaleCoder(LatentCoder):
-    """Gaussians of predicted scale and mean, for latents that other networks make."""
-
-    def _make_networks(self, n: int, m: int) -> None:
-        self.h_a, self.h_s = hyper_analysis(n, m), hyper_synthesis(n, m)
+from .mean_scale_coder import MeanScaleCoder
 
 
 class LayeredModel(CompressionModel):
@@ -67,13 +59,18 @@ class LayeredModel(CompressionModel):
             raise ValueError(f"{type(self).__name__} has {wanted} layers, got {self.num_layers}")
         self._make_networks(channels, self.layer_channels)
         sizes = (self.latent_channels,) if shared else self.layer_channels
-        self.coders = nn.ModuleList(MeanScaleCoder(channels, m, offsets, hyper_step, integers) for m in sizes)
+        parts = (offsets, hyper_step, integers)
+        self.coders = nn.ModuleList(self._make_coder(number, channels, m, *parts) for number, m in enumerate(sizes))
 
     # What a model has to say.
 
     def _make_networks(self, n: int, layers: Sequence[int]) -> None:
         """Set the networks as attributes."""
         raise NotImplementedError
+
+    def _make_coder(self, number: int, n: int, m: int, *parts: bool) -> MeanScaleCoder:
+        """What codes that layer, or all of them: m channels, n in the hyper-latent."""
+        return MeanScaleCoder(n, m, *parts)
 
     def seen(self, x: Tensor) -> Tensor:
         """What the encoder is given of a picture in training."""

@@ -36,6 +36,7 @@ _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
 _SIZED_BY_WEIGHTS = (*TABLE_BUFFERS, "scale_table", "offset_table")
 _MAX_CHANNELS = 640  # twice that of any published model of this kind
+_BEFORE = {"frequency": {"stages": 3}}  # what files did not say before there was a choice
 _MAX_PARAMETERS = 160_000_000  # what a hostile file can ask for stays below 1 GB
 
 
@@ -114,7 +115,7 @@ def load_weights(path: str | os.PathLike[str]) -> CompressionModel:
     """
     metadata = read_metadata(path)
     try:
-        config = _checked_config(json.loads(metadata["config"]))
+        config = _BEFORE.get(metadata["model"], {}) | _checked_config(json.loads(metadata["config"]))
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         _check_size(metadata["model"], config)

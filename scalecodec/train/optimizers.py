@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from .config import TrainConfig
+from .learned import follows_rate
 from .muon import Muon
-from .start import follows_rate
 
 _FINAL_SHARE = 0.01  # the cosine ends at this share of the peak
 # Of Adam's rate, for the small networks of the gain: at the common one an offset moves by 0.15 in 2,500 steps.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +10,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.errors import BitstreamError
 from scalecodec.models import CompressionModel, LayeredModel, MeanScaleHyperprior, ScalableModel, create, load, zoo
 from scalecodec.models.rate_model import NOT_OURS
@@ -19,13 +18,12 @@ from scalecodec.models.weights import read_metadata
 
 from .config import TrainConfig
 from .data import RandomCrops
-from .layered_start import layered_weights
+from .layered_start import begin_layers
+from .learned import follows_rate, is_learned
 
 _TRANSFORMS = ("g_a.", "g_s.")
 _TRIED = 256  # pixels of a side, to see what a task makes of them
 _WEIGHED = 32  # crops
-# What a run fills at its end.
-_MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
 
 
 def new_model(config: TrainConfig, fronts: Sequence[Front] = ()) -> CompressionModel:
@@ -55,7 +53,7 @@ def new_model(config: TrainConfig, fronts: Sequence[Front] = ()) -> CompressionM
         model.attach(fronts)
         model.weigh(_some(config), [config.task_weight] * len(fronts))
     if config.start:
-        begin_from(model, config.start)
+        begin_from(model, config.start, lambda: _some(config))
     return model
 
 
@@ -83,13 +81,13 @@ def _task_sizes(config: TrainConfig, fronts: Sequence[Front]) -> dict[str, int]:
     return sizes
 
 
-def begin_from(model: CompressionModel, name_or_path: str) -> None:
+def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[], Tensor]) -> None:
     """Copy weights into a new model: a name in the zoo, a weight file, or a safetensors file of a state dict.
 
     What follows the rate (offsets, step of the hyper-latent) may be missing there, and begins without effect: a model
-    of one rate becomes one of all. A mean-scale model's file begins a layered model whose layers share a hyperprior, of
-    its sizes. A weight file of another kind of model gives its analysis and synthesis only, as a state dict of nothing
-    else does.
+    of one rate becomes one of all. A mean-scale model's file begins a layered model of its sizes, with ``pictures``
+    [B, 3, H, W] in [0, 1] where it takes some. A weight file of another kind of model gives its analysis and synthesis
+    only, as a state dict of nothing else does.
 
     Raises
     ------
@@ -98,41 +96,46 @@ def begin_from(model: CompressionModel, name_or_path: str) -> None:
     BitstreamError
         The file is damaged.
     """
-    theirs, ours = _weights(name_or_path, model), model.state_dict()
-    wanted = {name for name in ours if not name.endswith(_MADE_LATER)}
-    later = (*_MADE_LATER, *NOT_OURS)
-    given = {name for name in theirs if not name.endswith(later) and "integers" not in name.split(".")}
+    source = _source(name_or_path)
+    if isinstance(source, MeanScaleHyperprior) and isinstance(model, LayeredModel):
+        begin_layers(source, model, pictures())
+    elif isinstance(source, CompressionModel):
+        weights = source.state_dict()
+        if type(source) is not type(model):
+            weights = {name: tensor for name, tensor in weights.items() if name.startswith(_TRANSFORMS)}
+        _copy(weights, model, name_or_path)
+    else:
+        _copy(source, model, name_or_path)
+
+
+def _copy(theirs: dict[str, Tensor], model: CompressionModel, origin: str) -> None:
+    ours = model.state_dict()
+    wanted = {name for name in ours if is_learned(name)}
+    given = {name for name in theirs if is_learned(name) and not name.endswith(NOT_OURS)}
     optional = _parts(wanted) | {name for name in wanted if name.startswith("tasks.")}
     if given and all(name.startswith(_TRANSFORMS) for name in given):
         optional = {name for name in wanted if not name.startswith(_TRANSFORMS)}
     if wrong := sorted((given ^ wanted) - optional):
         hint = " (which --no-offsets or --no-hyper-step leaves out)" if set(wrong) & given & _parts(given) else ""
-        raise ValueError(f"{name_or_path}: weights of another model: missing or unknown {', '.join(wrong[:5])}{hint}")
+        raise ValueError(f"{origin}: weights of another model: missing or unknown {', '.join(wrong[:5])}{hint}")
     with torch.no_grad():
         for name in sorted(given):
             if theirs[name].shape != ours[name].shape:
-                raise ValueError(
-                    f"{name_or_path}: {name} is {tuple(theirs[name].shape)}, wanted {tuple(ours[name].shape)}"
-                )
+                raise ValueError(f"{origin}: {name} is {tuple(theirs[name].shape)}, wanted {tuple(ours[name].shape)}")
             ours[name].copy_(theirs[name])
-
-
-def follows_rate(name: str) -> bool:
-    """Whether a weight is of a part that follows the rate."""
-    return not {"QuantABCD", "gayn2zqstep", "scale_to_context"}.isdisjoint(name.split("."))
 
 
 def _parts(names: set[str]) -> set[str]:
     return set(filter(follows_rate, names))
 
 
-def _weights(name_or_path: str, model: CompressionModel) -> dict[str, Tensor]:
-    """What there is for the model."""
+def _source(name_or_path: str) -> CompressionModel | dict[str, Tensor]:
+    """The model, or a state dict that is no weight file of ours."""
     if name_or_path in zoo() or not Path(name_or_path).is_file():
-        return _fitting(load(name_or_path), model)
+        return load(name_or_path)
     try:
         read_metadata(name_or_path)
-    except BitstreamError as error:  # no weight file of ours: a state dict, or no safetensors at all
+    except BitstreamError as error:  # a state dict, or no safetensors at all
         try:
             weights = load_file(Path(name_or_path))
         except SafetensorError:
@@ -140,13 +143,4 @@ def _weights(name_or_path: str, model: CompressionModel) -> dict[str, Tensor]:
         if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
             raise BitstreamError(f"{name_or_path}: a weight is not finite") from None
         return weights
-    return _fitting(load(name_or_path), model)
-
-
-def _fitting(theirs: CompressionModel, model: CompressionModel) -> dict[str, Tensor]:
-    weights = theirs.state_dict()
-    if type(theirs) is type(model):
-        return weights
-    if isinstance(theirs, MeanScaleHyperprior) and isinstance(model, LayeredModel) and model.shared:
-        return layered_weights(theirs, model)
-    return {name: tensor for name, tensor in weights.items() if name.startswith(_TRANSFORMS)}
+    return load(name_or_path)

@@ -24,7 +24,7 @@ from tests.models.layered_kit import awake
 FOLDER = Path(__file__).parent / "files_v1"
 MODELS = {
     "plain": lambda: small_model(channels=4, latent_channels=6),
-    "apart": lambda: awake("frequency", channels=4, layer0=4, layer1=4),
+    "apart": lambda: awake("frequency", channels=4, layer0=4, layer1=4, stages=3),
     "shared": lambda: awake("denoise", channels=4, layer0=4, layer1=2),
     "three": lambda: awake("scalable", channels=4, layer0=4, layer1=2, layer2=2, features0=3, features1=2),
 }

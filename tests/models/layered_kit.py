@@ -11,10 +11,11 @@ from scalecodec.models.layered import LayeredModel
 
 from .vbr_kit import scales_by_channel
 
-# Each form of the trunk once: hyperpriors apart and shared, two and three layers.
+# Each form of the trunk once: hyperpriors apart and shared, two and three layers, a layer on a finer grid.
 FORMS: dict[str, dict[str, Any]] = {
     "frequency": {"layer0": 8, "layer1": 8},
     "denoise": {"layer0": 8, "layer1": 4, "shared": 1},
+    "finer": {"model": "denoise", "layer0": 8, "layer1": 3},
     "scalable": {"layer0": 8, "layer1": 4, "layer2": 4, "shared": 1}
     | {"features0": 5, "stride0": 8, "features1": 4, "stride1": 4},
     "disentangled": {"layer0": 6, "layer1": 8, "features0": 5},
@@ -33,10 +34,10 @@ class Front:
 
 
 def awake(name: str, seed: int = 0, frozen: bool = True, **config: int) -> LayeredModel:
-    """Random weights that give realistic latents."""
+    """Random weights of a form that give realistic latents."""
     torch.manual_seed(seed)
-    parts = {"offsets": 1, "hyper_step": 1} | config
-    model = create(name, **({"channels": 8} | FORMS[name] | parts))
+    sizes = {"channels": 8, "offsets": 1, "hyper_step": 1} | FORMS[name] | config
+    model = create(sizes.pop("model", name), **sizes)
     assert isinstance(model, LayeredModel)
     if isinstance(model, ScalableModel):
         model.attach([Front(*sizes) for sizes in zip(model.sizes, model.strides, strict=True)])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from scalecodec import codec, image, metrics, models
 from scalecodec.container import unpack
-from scalecodec.eval import find_images
+from scalecodec.eval import Rung, anchors, find_images, scalecodec_ladder
 from scalecodec.gains import GAIN_TABLE, nearest_gain_index
 from scalecodec.layers import Wavelet
 
 GAINS = (0.064, 0.12, 0.22, 0.4, 0.7, 1.0)
 DEVIATIONS = (15, 25, 50)
+WEBP_QUALITIES = (1, 10, 30, 60, 85)
 Samples = NDArray[np.uint8]
 
 
@@ -157,16 +158,14 @@ def smoothed(samples: Samples) -> Samples:
     return (found * 255).round().clip(0, 255).astype(np.uint8)
 
 
-def denoising_row(pairs: list[tuple[Samples, Samples]], model: Any, plain: Any, gain: float) -> dict[str, float]:
-    """Of pairs (noisy, clean)."""
+def denoising_row(pairs: list[tuple[Samples, Samples]], model: Any, gain: float) -> dict[str, float]:
+    """Of pairs (noisy, clean), and of each layer."""
     rows = []
     for given, clean in pairs:
         pixels = clean[..., 0].size
         blob = codec.encode(given, model, gain=gain)
         base = codec.keep(blob, "base")
         shown, whole = codec.decode(base, model=model), codec.decode(blob, model=model)
-        other = codec.encode(given, plain, gain=gain)
-        decoded = codec.decode(other, model=plain)
         residual = whole.astype(float) - shown
         rows.append(
             {
@@ -175,15 +174,35 @@ def denoising_row(pairs: list[tuple[Samples, Samples]], model: Any, plain: Any, 
                 "base_noisy_db": metrics.psnr(given, shown),
                 "all_bpp": 8 * len(blob) / pixels,
                 "all_noisy_db": metrics.psnr(given, whole),
-                "plain_bpp": 8 * len(other) / pixels,
-                "plain_clean_db": metrics.psnr(clean, decoded),
-                "plain_then_nlm_db": metrics.psnr(clean, smoothed(decoded)),
                 "given_db": metrics.psnr(clean, given),
                 "residual_deviation": float(residual.std()),
                 "residual_correlation": float(np.corrcoef(residual.ravel(), clean.astype(float).ravel())[0, 1]),
             }
         )
     return {name: mean(row[name] for row in rows) for name in rows[0]}
+
+
+def cascades(
+    pairs: list[tuple[Samples, Samples]], ladders: dict[str, Sequence[Rung]]
+) -> dict[str, list[tuple[float, float]]]:
+    """Mean bits a pixel and PSNR beside the clean picture: of codecs alone, before a denoiser and behind one."""
+    smooth = [smoothed(given) for given, _ in pairs]
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, ladder in ladders.items():
+        for rung in ladder:
+            rates, first, alone, then = [], [], [], []
+            for (given, clean), prepared in zip(pairs, smooth, strict=True):
+                blob, other = rung.encode(given), rung.encode(prepared)
+                shown = rung.decode(blob)
+                rates.append([8 * len(one) / clean[..., 0].size for one in (blob, other)])
+                alone.append(metrics.psnr(clean, shown))
+                then.append(metrics.psnr(clean, smoothed(shown)))
+                first.append(metrics.psnr(clean, rung.decode(other)))
+            noisy_rate, smooth_rate = np.mean(rates, 0).tolist()
+            found.setdefault(name, []).append((noisy_rate, mean(alone)))
+            found.setdefault(f"{name}, then a denoiser", []).append((noisy_rate, mean(then)))
+            found.setdefault(f"a denoiser, then {name}", []).append((smooth_rate, mean(first)))
+    return found
 
 
 def denoise(pictures: list[Samples], model: Any, plain: Any, real: str | None) -> None:
@@ -195,20 +214,34 @@ def denoise(pictures: list[Samples], model: Any, plain: Any, real: str | None) -
         found = sorted(Path(real).rglob("*real.*"))
         twins = [path.with_name(path.name.replace("real.", "mean.")) for path in found]
         kinds["real"] = [(image.read(a).samples, image.read(b).samples) for a, b in zip(found, twins, strict=True)]
+    ladders = {
+        "one layer": scalecodec_ladder(plain, GAINS, "one layer"),
+        "webp": anchors.ladder("webp", WEBP_QUALITIES),
+    }
     for kind, pairs in kinds.items():
-        rows = []
-        for gain in GAINS:
-            rows.append(denoising_row(pairs, model, plain, gain))
-            say(noise=kind, gain=gain, **rows[-1])
+        rows = [denoising_row(pairs, model, gain) for gain in GAINS]
+        for gain, row in zip(GAINS, rows, strict=True):
+            say(noise=kind, gain=gain, **row)
         ours = curve((row["base_bpp"], row["base_clean_db"]) for row in rows)
-        for name in ("plain_clean_db", "plain_then_nlm_db"):
+        for name, points in cascades(pairs, ladders).items():
+            better = best(points)
             try:
-                delta = metrics.bd_rate(*curve((row["plain_bpp"], row[name]) for row in rows), *ours)
-            except ValueError as error:  # curves that share no quality, or fall as the rate grows
-                say(noise=kind, against=name, none=str(error))
+                delta, gain = metrics.bd_rate(*better, *ours), metrics.bd_psnr(*better, *ours)
+            except ValueError as error:  # curves that share no quality
+                say(noise=kind, against=name, none=str(error), points=points)
             else:
-                say(noise=kind, against=name, percent=delta.value, db=(delta.low, delta.high))
+                span = delta.low, delta.high
+                say(noise=kind, against=name, percent=delta.value, db=span, db_at_equal_rate=gain.value, points=points)
     estimates(pictures, model)
+
+
+def best(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """A curve of those settings that beat every cheaper one: more bits may only bring noise back."""
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(points):
+        if not kept or quality > kept[-1][1]:
+            kept.append((rate, quality))
+    return curve(kept)
 
 
 def main(arguments: list[str]) -> int:

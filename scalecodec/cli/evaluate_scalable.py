@@ -26,30 +26,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, folder: str) -> None:
     from scalecodec import models
     from scalecodec.container import write_atomic
-    from scalecodec.eval import operations, scalable, scalable_report
+    from scalecodec.eval import operations, scalable, scalable_report, scalecodec_ladder
     from scalecodec.eval.ladder import DEFAULT_GAINS
     from scalecodec.eval.task_networks import named
 
     if not options.task:
         raise ValueError("eval scalable wants --task NAME:WEIGHTS:LAYER")
     network, number = named(options.task), options.number or 0
-    model = models.load(options.model)
-    if not isinstance(model, models.ScalableModel) or not 0 <= number < len(model.tasks):
-        raise ValueError(f"{options.model} has no task {number}")
-    if len(model.tasks) == 1:
-        model.attach([network])
-    rows = scalable.measure(
-        model,
-        network,
-        _task(options, folder),
-        options.gains or DEFAULT_GAINS,
-        _anchors(options),
-        number=number,
-        label=Path(options.model).stem,
-        progress=progress,
-    )
+    label = Path(options.model).stem
+    others = {name: models.load(path) for name, path in options.beside}
+    beside = {name: other for name, other in others.items() if isinstance(other, models.ScalableModel)}
+    layered = {label: _with_task(models.load(options.model), options.model, network, number)} | {
+        name: _with_task(other, name, network, number) for name, other in beside.items()
+    }
+    gains = options.gains or DEFAULT_GAINS
+    rungs = _anchors(options)
+    for name in others.keys() - beside.keys():
+        rungs += scalecodec_ladder(others[name], gains, name)
+    rows = scalable.measure(layered, network, _task(options, folder), gains, rungs, number=number, progress=progress)
     savings = scalable_report.savings(rows)
-    multiplications = operations.paths(model, network, number, *_SIZE)
+    multiplications = operations.paths(layered[label], network, number, *_SIZE)
     result: dict[str, Any] = {"rows": [asdict(row) for row in rows], "savings": [asdict(one) for one in savings]}
     result["multiplications_per_pixel"] = multiplications
     if options.output:
@@ -73,15 +69,21 @@ def _task(options: argparse.Namespace, folder: str) -> Any:
     return feature_tasks.Boxes(folder, options.instances, every=options.every or 1, preprocess=fastestdet.stretched)
 
 
+def _with_task(model: Any, name: str, network: Any, number: int) -> Any:
+    """The model, if it has that task, with the network's front half where it has no other."""
+    if not hasattr(model, "tasks") or not 0 <= number < len(model.tasks):
+        raise ValueError(f"{name} has no task {number}")
+    if len(model.tasks) == 1:
+        model.attach([network])
+    return model
+
+
 def _anchors(options: argparse.Namespace) -> list[Any]:
-    """Other codecs, and a model of one layer."""
+    """Other codecs."""
     from scalecodec import eval as evaluation
     from scalecodec.eval import hevc
-    from scalecodec.eval.ladder import DEFAULT_GAINS
 
     rungs: list[Any] = []
     for name in filter(None, options.anchors.split(",")):
         rungs += hevc.ladder() if name == "hevc" else evaluation.anchors.ladder(name)
-    for label, path in options.beside:
-        rungs += evaluation.scalecodec_ladder(path, options.gains or DEFAULT_GAINS, label)
     return rungs

@@ -6,8 +6,10 @@ network sees the decoded picture. Bits are those of whole files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -57,39 +59,39 @@ class Row:
 
 @torch.no_grad()
 def measure(
-    model: ScalableModel,
+    layered: Mapping[str, ScalableModel],
     network: TaskNetwork,
     task: Task,
     gains: Sequence[float],
     rungs: Sequence[Rung],
     *,
     number: int = 0,
-    label: str = "scalable",
     progress: Progress = lambda done, text: None,
 ) -> list[Row]:
-    """Rows of the uncompressed pictures, of the model's layers at each gain, and of each rung.
+    """Rows of the uncompressed pictures, of the layers of each model at each gain, and of each rung.
 
     Parameters
     ----------
-    model : its front halves attached, where its encoder needs them
-    network : the model's task ``number``
+    layered : models by the names of their rows, front halves attached where an encoder needs them
+    network : task ``number`` of each model
     task : its inputs are pictures [1, 3, H, W] in [0, 1], not yet normalised
     """
-    if clash := {rung.label for rung in rungs} & {label, UNCOMPRESSED}:
+    if clash := {rung.label for rung in rungs} & {*layered, UNCOMPRESSED}:
         raise ValueError(f"two codecs are named {clash.pop()!r}")
     pictures = [_samples(x) for x in task.inputs()]
     pixels = _Seen(network, task, pictures)
     rows = [Row(UNCOMPRESSED, 0, 0, len(pictures), 24.0, task.metric, pixels.score(pictures), None)]
-    steps = len(gains) + len(rungs)
-    for place, gain in enumerate(gains):
+    settings = list(product(layered.items(), gains))
+    steps = len(settings) + len(rungs)
+    for place, ((label, model), gain) in enumerate(settings):
         progress(place / steps, f"{label} {gain:g}")
         blobs = [codec.encode(samples, model, gain=gain) for samples in pictures]
         kept = [codec.keep(blob, number + 1) for blob in blobs]
         inner = (codec.features(blob, number, model=model) for blob in kept)
         found = pixels.score_of_features(inner)
         rows.append(Row(label, gain, number + 1, len(pictures), _bits(kept, pictures), task.metric, found, None))
-        rows.append(pixels.row(label, gain, model.num_layers, blobs, lambda blob: codec.decode(blob, model=model)))
-    for place, rung in enumerate(rungs, len(gains)):
+        rows.append(pixels.row(label, gain, model.num_layers, blobs, partial(codec.decode, model=model)))
+    for place, rung in enumerate(rungs, len(settings)):
         progress(place / steps, f"{rung.label} {rung.setting:g}")
         blobs = [rung.encode(samples) for samples in pictures]
         rows.append(pixels.row(rung.label, rung.setting, 0, blobs, rung.decode))
@@ -97,15 +99,19 @@ def measure(
     return rows
 
 
-def saving(rows: Iterable[Row], label: str, layers: int, anchor: str) -> metrics.BjontegaardDelta:
+def saving(
+    rows: Iterable[Row], label: str, layers: int, anchor: str, anchor_layers: int = 0
+) -> metrics.BjontegaardDelta:
     """Mean rate of a codec's layers over an anchor's at equal accuracy, in percent, over the common range.
 
     Of the settings in order of bits only those count that beat every cheaper one; between them the curve is PCHIP in
     log-rate. ValueError where the ranges do not overlap.
     """
     listed = list(rows)
-    ours = _envelope((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == (label, layers))
-    theirs = _envelope((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == (anchor, 0))
+    ours, theirs = (
+        _envelope((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == one)
+        for one in ((label, layers), (anchor, anchor_layers))
+    )
     return metrics.bd_rate(*theirs, *ours)
 
 

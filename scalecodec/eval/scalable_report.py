@@ -14,7 +14,7 @@ from .scalable import UNCOMPRESSED, Row, saving
 
 @dataclass(frozen=True)
 class Saving:
-    """Mean rate of a codec's layers over an anchor's at equal accuracy.
+    """Mean rate of a codec's layers over an anchor's at equal accuracy; ``anchor_layers`` 0: it has none.
 
     ``percent`` is negative for a saving, and None where the curves have no range of accuracy, ``low`` to ``high``, in
     common.
@@ -23,24 +23,25 @@ class Saving:
     codec: str
     layers: int
     anchor: str
+    anchor_layers: int
     percent: float | None
     low: float | None
     high: float | None
 
 
 def savings(rows: Sequence[Row]) -> list[Saving]:
-    """Of each codec's layers, against each codec without layers."""
-    ours = dict.fromkeys((row.codec, row.layers) for row in rows if row.layers)
-    anchors = dict.fromkeys(row.codec for row in rows if not row.layers and row.codec != UNCOMPRESSED)
+    """Of each codec's layers, against each codec without layers and as many layers of each listed after it."""
+    kinds = list(dict.fromkeys((row.codec, row.layers) for row in rows if row.codec != UNCOMPRESSED))
     found = []
-    for codec, layers in ours:
-        for anchor in anchors:
+    for place, (codec, layers) in enumerate(kinds):
+        anchors = [kind for kind in kinds if not kind[1]] + [kind for kind in kinds[place + 1 :] if kind[1] == layers]
+        for anchor in anchors if layers else ():
             try:
-                delta = saving(rows, codec, layers, anchor)
+                delta = saving(rows, codec, layers, *anchor)
             except ValueError:  # no accuracy that both reach, or one setting that beats all others
-                found.append(Saving(codec, layers, anchor, None, None, None))
+                found.append(Saving(codec, layers, *anchor, None, None, None))
             else:
-                found.append(Saving(codec, layers, anchor, delta.value, delta.low, delta.high))
+                found.append(Saving(codec, layers, *anchor, delta.value, delta.low, delta.high))
     return found
 
 
@@ -63,7 +64,8 @@ def table(rows: Sequence[Row], found: Sequence[Saving]) -> str:
         told = "too little accuracy in common"
         rate = told if one.percent is None else f"{one.percent:+.1f} % rate at equal accuracy"
         span = "" if one.low is None or one.high is None else f" ({100 * one.low:.1f} to {100 * one.high:.1f} %)"
-        text += f"\n{one.codec}, {one.layers} layers, against {one.anchor}: {rate}{span}"
+        anchor = f"{one.anchor}, {one.anchor_layers} layers" if one.anchor_layers else one.anchor
+        text += f"\n{one.codec}, {one.layers} layers, against {anchor}: {rate}{span}"
     return text
 
 

@@ -20,6 +20,7 @@ from scalecodec.eval.networks import SqueezeNet, squeezenet
 from scalecodec.eval.scalable import Row, saving
 from scalecodec.eval.task_networks import TaskNetwork, named
 from scalecodec.layers import GDN
+from tests.codec_kit import small_model
 from tests.models.layered_kit import awake
 
 
@@ -61,7 +62,7 @@ def rows():
     task, net = Bright(), network()
     model = awake("disentangled")
     model.attach([net])
-    return model, task, scalable.measure(model, net, task, [0.2, 1.0], ladder("jpeg", [10, 80]))
+    return model, task, scalable.measure({"scalable": model}, net, task, [0.2, 1.0], ladder("jpeg", [10, 80]))
 
 
 def test_rows_are_of_their_files(rows):
@@ -91,7 +92,7 @@ def test_features_go_into_the_back_half(rows):
     answers = iter([net(x) for x in task.inputs()])
     model.features = lambda y_hat, number: next(answers)
     try:
-        found = scalable.measure(model, net, task, [0.5], [])
+        found = scalable.measure({"scalable": model}, net, task, [0.5], [])
     finally:
         del model.features
     assert found[1].accuracy == 1
@@ -115,7 +116,7 @@ def test_features_of_another_layer_are_refused(rows):
 def test_two_codecs_of_one_name(rows):
     model, task, _ = rows
     with pytest.raises(ValueError, match="two codecs are named 'jpeg'"):
-        scalable.measure(model, network(), task, [0.5], ladder("jpeg", [10]), label="jpeg")
+        scalable.measure({"jpeg": model}, network(), task, [0.5], ladder("jpeg", [10]))
 
 
 def row(codec_name, layers, bits, accuracy):
@@ -129,9 +130,14 @@ def test_savings_are_of_the_common_range_and_of_better_settings():
     delta = saving([*theirs, *ours, *others], "ours", 1, "jpeg")
     assert delta.value == pytest.approx(-50)
     assert (delta.low, delta.high) == (0.3, 0.7)
+    assert saving([*theirs, *ours, *others], "jpeg", 1, "ours", 1).value > 1000
     apart = [row("bad", 1, 1.0, 0.1), row("bad", 1, 2.0, 0.2)]
     found = scalable_report.savings([*theirs, *ours, *apart])
-    assert [(one.codec, one.percent is None) for one in found] == [("ours", False), ("bad", True)]
+    assert [(one.codec, one.anchor, one.anchor_layers, one.percent is None) for one in found] == [
+        ("ours", "jpeg", 0, False),
+        ("ours", "bad", 1, True),
+        ("bad", "jpeg", 0, True),
+    ]
     text = scalable_report.table([*theirs, *ours, *apart], found)
     assert "ours, 1 layers, against jpeg: -50.0 % rate at equal accuracy (30.0 to 70.0 %)" in text
     assert "bad, 1 layers, against jpeg: too little accuracy in common" in text
@@ -150,6 +156,7 @@ def test_from_the_shell(tmp_path, capsys):
     model = awake("scalable", layer2=0, features0=256, features1=0)
     model.attach([named(task)])
     models.save_weights(model, tmp_path / "model.safetensors")
+    models.save_weights(small_model(), tmp_path / "plain.safetensors")
     (tmp_path / "pictures").mkdir()
     rng = np.random.default_rng(1)
     for number in (3, 7):
@@ -163,13 +170,21 @@ def test_from_the_shell(tmp_path, capsys):
         "0.5",
         "--anchors",
         "jpeg",
+        "--beside",
+        f"twin={tmp_path / 'model.safetensors'}",
+        "--beside",
+        f"plain={tmp_path / 'plain.safetensors'}",
         "-o",
         str(tmp_path / "out"),
     ]
     assert main(["eval", "scalable", str(tmp_path / "pictures"), "--task", task, *options]) == 0
-    assert "model, 1 layers, against jpeg" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    for anchor in ("jpeg", "plain", "twin, 1 layers"):
+        assert f"model, 1 layers, against {anchor}: " in out
     result = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert {(one["codec"], one["layers"]) for one in result["rows"]} >= {("model", 1), ("model", 2), ("jpeg", 0)}
+    assert {(one["codec"], one["layers"]) for one in result["rows"]} >= {
+        *(("model", 1), ("model", 2), ("twin", 1), ("twin", 2), ("plain", 0), ("jpeg", 0))
+    }
     assert (tmp_path / "out" / "accuracy.png").stat().st_size > 1000
     for wrong, words in (
         (["eval", "scalable", "x"], "wants --task"),

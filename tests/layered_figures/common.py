@@ -1,0 +1,64 @@
+"""What the lists share: curves, rates of layers, and bits beside what was estimated."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scalecodec import codec, metrics
+from scalecodec.gains import GAIN_TABLE, nearest_gain_index
+
+GAINS = (0.064, 0.12, 0.22, 0.4, 0.7, 1.0)
+Samples = NDArray[np.uint8]
+
+
+def say(**figures: Any) -> None:
+    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.flush()
+
+
+def curve(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    rates, qualities = zip(*sorted(points), strict=True)
+    return list(rates), list(qualities)
+
+
+def mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def measured(pictures: list[Samples], model: Any, gain: float, layers: str | int) -> tuple[float, float]:
+    """Mean bits a pixel and PSNR of the first layers."""
+    rates, qualities = [], []
+    for samples in pictures:
+        blob = codec.keep(codec.encode(samples, model, gain=gain), layers)
+        rates.append(8 * len(blob) / samples[..., 0].size)
+        qualities.append(metrics.psnr(samples, codec.decode(blob, model=model)))
+    return mean(rates), mean(qualities)
+
+
+def estimates(pictures: list[Samples], model: Any) -> None:
+    """Bits of whole files beside those that the likelihoods say; of sides cut to multiples of 64."""
+    pictures = [one[: one.shape[0] // 64 * 64, : one.shape[1] // 64 * 64] for one in pictures]
+    for gain in (GAIN_TABLE[nearest_gain_index(gain)] for gain in GAINS):
+        real = told = 0.0
+        for samples in pictures:
+            real += 8 * len(codec.encode(samples, model, gain=gain))
+            x = torch.from_numpy(samples.astype(np.float32) / 255).permute(2, 0, 1)[None]
+            with torch.no_grad():
+                told += sum(float(-p.log2().sum()) for p in model(x, gain)["likelihoods"].values())
+        say(what="real over estimated bits", gain=gain, percent=100 * (real / told - 1))
+
+
+def best(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """A curve of those settings that beat every cheaper one: more bits may only bring noise back."""
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(points):
+        if not kept or quality > kept[-1][1]:
+            kept.append((rate, quality))
+    return curve(kept)

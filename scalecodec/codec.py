@@ -2,7 +2,8 @@
 
 Memory, beside the picture, for 96 and 128 channels and tiles of 1024 pixels: to encode, 0.5 GB for a tile's activations
 and 2 bytes a pixel for the latents of all tiles; to decode, 0.7 GB and 2 bytes a pixel for the latents of three rows of
-tiles. Activations go with the channels and with the area of a tile. An alpha plane takes four times its size.
+tiles. Activations go with the channels and with the area of a tile. An alpha plane takes four times its size. A model
+that codes noise, too (denoise-fine), has 14 bytes a pixel for latents, and synthesises in encoding.
 """
 
 from __future__ import annotations

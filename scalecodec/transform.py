@@ -54,7 +54,7 @@ def synthesise(
     planes: int,
     bit_depth: int,
     spoilt: Callable[[int, int, str], None],
-    show: Callable[[int, int, Tensor], Tensor] | None = None,
+    show: Callable[[int, int, Tensor], Tensor],
 ) -> NDArray[Any]:
     """Samples of a region, from ``latent_of(row, column)`` of the tiles it needs, each asked for once; None: lost.
 
@@ -65,7 +65,7 @@ def synthesise(
     bit_depth : 8 or 16
     spoilt : called with row, column and reason where latents that no encoder makes overflow the network; unless it
         raises, infinite pixels of that tile become black or white, and NaN black
-    show : pixels of a tile, from its row, column and latents; by default the model's ``g_s``
+    show : pixels [1, 3, H, W] of a tile, from its row, column and latents
 
     Returns
     -------
@@ -107,7 +107,7 @@ def _synthesise_tile(
     grid: Grid,
     row: int,
     column: int,
-    show: Callable[[int, int, Tensor], Tensor] | None,
+    show: Callable[[int, int, Tensor], Tensor],
 ) -> Tensor:
     """Pixels [3, h, w] of one tile; ``held`` has its latents and those of all its neighbours."""
     spans = grid.rows[row], grid.columns[column]
@@ -122,7 +122,7 @@ def _synthesise_tile(
         slice(span.outer_start - start, span.outer_stop - start) for span, start in zip(spans, origins, strict=True)
     ]
     latents = joined[:, :, outer[0], outer[1]]
-    pixels = (model.g_s(latents) if show is None else show(row, column, latents))[0].float()
+    pixels = show(row, column, latents)[0].float()
     inner = [slice(span.inner.start * grid.stride, span.inner.stop * grid.stride) for span in spans]
     return pixels[:, inner[0], inner[1]]
 

@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--task", action="append", default=[], metavar="NAME:WEIGHTS:LAYER")
     options = parser.parse_args(arguments)
     pictures = [image.read(path).samples for path in find_images(options.folder)[:: options.every]]
-    model = models.load(options.model or options.what)
+    if options.what == "tasks" and not (options.model and options.task):
+        parser.error("tasks wants --model and --task")
+    model = models.load(options.model or {"denoise": "denoise-fine"}.get(options.what, options.what))
     if options.what == "frequency":
         frequency(pictures, model, models.load(options.plain))
     elif options.what == "denoise":

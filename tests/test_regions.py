@@ -19,7 +19,7 @@ SIDE = 128
 ROI = (130, 140, 100, 90)
 
 
-@pytest.fixture(scope="module", params=["frequency", "denoise", "finer"])
+@pytest.fixture(scope="module", params=["frequency", "denoise", "denoise-fine"])
 def coded(request):
     torch.manual_seed(0)
     model = awake(request.param)

@@ -61,7 +61,12 @@ def joined(parts, grid):
 
 def pixels(model, latents, height, width, tile, region=None, spoilt=no_fault, halo=HALO):
     grid = Grid(height, width, STRIDE, MULTIPLE, tile, halo)
-    return synthesise(model, split(latents, grid), grid, region or (0, 0, width, height), 3, 16, spoilt)
+    region = region or (0, 0, width, height)
+    return synthesise(model, split(latents, grid), grid, region, 3, 16, spoilt, shown_by(model))
+
+
+def shown_by(model):
+    return lambda row, column, latents: model.g_s(latents)
 
 
 # Geometry
@@ -120,7 +125,7 @@ def test_latents_of_tiles_are_those_of_the_whole(model, tile, height, width):
     assert (joined(parts, grid) - whole).abs().max() < LATENT_TOLERANCE
 
 
-@pytest.mark.parametrize("form", ["frequency", "finer"])
+@pytest.mark.parametrize("form", ["frequency", "denoise-fine"])
 def test_latents_of_layered_models_do_not_know_of_tiles(form):
     layered, samples, grid = awake(form), picture(257, 385), Grid(257, 385, STRIDE, MULTIPLE, 128)
     (whole,) = analyse(layered, samples, Grid(257, 385, STRIDE, MULTIPLE, WHOLE))
@@ -237,7 +242,7 @@ def test_no_more_than_three_rows_of_latents_are_held(model):
         most = max(most, len(alive))
         return latent
 
-    synthesise(model, latent_of, grid, (0, 0, 64 * 3, 64 * 7), 3, 8, no_fault)
+    synthesise(model, latent_of, grid, (0, 0, 64 * 3, 64 * 7), 3, 8, no_fault, shown_by(model))
     assert 0 < most <= 9
 
 
@@ -268,6 +273,6 @@ def test_tiles_lost_with_all_their_neighbours_are_grey_without_synthesis():
 
     model = types.SimpleNamespace(g_s=Untouched(), latent_channels=8, latent_stride=16)
     grid = Grid(300, 200, 16, 64, 64)
-    samples = synthesise(model, lambda row, column: None, grid, (5, 7, 190, 280), 3, 8, no_fault)
+    samples = synthesise(model, lambda row, column: None, grid, (5, 7, 190, 280), 3, 8, no_fault, shown_by(model))
     assert samples.shape == (280, 190, 3)
     assert set(np.unique(samples)) == {128}

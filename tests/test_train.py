@@ -26,7 +26,7 @@ from scalecodec.models import create, freeze, save_weights
 from scalecodec.train import TrainConfig, loop, train
 from scalecodec.train.config import OBJECTIVES
 from scalecodec.train.data import RandomCrops
-from scalecodec.train.layered_start import by_scale
+from scalecodec.train.layered_start import by_scale, layered_weights
 from scalecodec.train.optimizers import make_optimizers
 from scalecodec.train.start import new_model
 from tests.codec_kit import small_model
@@ -183,8 +183,32 @@ def test_four_convolutions_begin_two_branches(folder, tmp_path):
         y = plain.g_a(x)[:, order]
         torch.testing.assert_close(model.analyse(x), y, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(model.reconstruct(y, 2), plain.g_s(plain.g_a(x)), atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="4 channels begin 4 stages of 2 channels, got 4 of 4"):
-        new_model(config(folder, tmp_path / "run", **(options | {"channels": 4})))
+    wrong = ({"channels": 4}, "4 stages of 2 channels and 6 latents in all, got 4 of 4"), ({"layers": "4,4"}, "and 8")
+    for changes, words in wrong:
+        with pytest.raises(ValueError, match=f"plain.safetensors: .*{words}"):
+            new_model(config(folder, tmp_path / "run", **(options | changes)))
+
+
+def test_norms_across_branches_leave_their_mean(folder, tmp_path):
+    """Constant activations know nothing but their mean: then nothing is lost."""
+    plain = small_model(channels=4, latent_channels=6)
+    for norm in [module for module in plain.modules() if isinstance(module, GDN)]:
+        norm.gamma.data = norm.gamma_reparam.inverse(torch.rand(4, 4, generator=torch.Generator().manual_seed(1)))
+    with torch.no_grad():
+        for step in [*plain.g_a[::2], *plain.g_s[::2]]:  # of 2 x 2 equal taps: no border shows, no phase differs
+            kept = 3 * step.weight[:, :, 2:3, 2:3].clone()
+            step.weight.zero_()
+            step.weight[:, :, 2:4, 2:4] = kept
+    model = create("frequency", channels=2, layer0=4, layer1=2, offsets=True, hyper_step=True)
+    order, x = by_scale(plain), torch.full((1, 3, 64, 64), 0.4)
+    with torch.no_grad():
+        y = plain.g_a(x)
+        model.load_state_dict(layered_weights(plain, model, lambda: x), strict=False)
+        torch.testing.assert_close(model.analyse(x), y[:, order], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(model.reconstruct(y[:, order], 2), plain.g_s(y), atol=1e-4, rtol=1e-4)
+        model.load_state_dict(layered_weights(plain, model, lambda: 0 * x), strict=False)
+        assert not torch.allclose(model.analyse(x), y[:, order], atol=1e-2, rtol=1e-2)
+        assert not torch.allclose(model.reconstruct(y[:, order], 2), plain.g_s(y), atol=1e-2, rtol=1e-2)
 
 
 def test_one_layer_begins_as_a_whole_model(folder, tmp_path):
@@ -196,7 +220,7 @@ def test_one_layer_begins_as_a_whole_model(folder, tmp_path):
     plain.integers = None
     with torch.no_grad():
         wanted, y = plain(x, 0.5)["x_hat"], plain.g_a(x)
-    denoise = new_model(config(folder, tmp_path / "one", model="denoise", layers="6,3", **options)).eval()
+    denoise = new_model(config(folder, tmp_path / "one", model="denoise-fine", layers="6", **options)).eval()
     denoise.update(force=True)
     with torch.no_grad():
         y_hat, _ = denoise.simulate(denoise.analyse(x), torch.tensor([0.5]))
@@ -209,10 +233,24 @@ def test_one_layer_begins_as_a_whole_model(folder, tmp_path):
         torch.testing.assert_close(model.analyse(x)[:, 4:], y)
         torch.testing.assert_close(model.reconstruct(model.analyse(x), 2), plain.g_s(y), atol=1e-4, rtol=1e-4)
     task_options = {"model": "scalable", "layers": "4,2", "tasks": task, **options}
-    with pytest.raises(ValueError, match="only under a shared hyperprior"):
-        new_model(config(folder, tmp_path / "three", **task_options), [named(task)])
-    with pytest.raises(ValueError, match=r"coders.0.* is .*, wanted"):
-        new_model(config(folder, tmp_path / "four", model="denoise", layers="4,3", **options))
+    apart = new_model(config(folder, tmp_path / "three", **task_options), [named(task)])
+    with torch.no_grad():
+        torch.testing.assert_close(apart.analyse(x), y[:, by_scale(plain)])  # of hyperpriors there is none to take
+    with pytest.raises(ValueError, match=r"plain.safetensors: .* is \(.*\), wanted"):
+        new_model(config(folder, tmp_path / "four", model="denoise-fine", layers="4", **options))
+
+
+def test_a_run_of_another_form_is_refused(folder, tmp_path):
+    """As a checkpoint of a version whose model of this name was another."""
+    settings = config(folder, tmp_path, model="frequency", layers="4,2", steps=4)
+    train(settings)
+    tensors = load_file(tmp_path / CHECKPOINT)
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        metadata = file.metadata()
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("model.g_a.stages.3")}
+    save_file(kept, tmp_path / CHECKPOINT, metadata)
+    with pytest.raises(ValueError, match="another form of this model"):
+        train(settings)
 
 
 def test_a_model_with_tasks_trains(folder, tmp_path):

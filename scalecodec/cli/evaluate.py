@@ -65,8 +65,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="LABEL=FILE",
-        help="with vbr or scalable: other weights at the same gains, as those before post-training, or of a model of "
-        "one layer; may be given several times",
+        help="with vbr or scalable: other weights at the same gains, as those before post-training, or with scalable "
+        "of a model of one layer, or of one with the same task; may be given several times",
     )
     parser.add_argument(
         "--published",

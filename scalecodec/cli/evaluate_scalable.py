@@ -36,13 +36,17 @@ def run(options: argparse.Namespace, folder: str) -> None:
     label = Path(options.model).stem
     others = {name: models.load(path) for name, path in options.beside}
     beside = {name: other for name, other in others.items() if isinstance(other, models.ScalableModel)}
+    names = [label, *(name for name, _ in options.beside), *filter(None, options.anchors.split(","))]
+    if clash := {name for name in names if [*names, scalable.UNCOMPRESSED].count(name) > 1}:
+        raise ValueError(f"two codecs are named {min(clash)!r}")
     layered = {label: _with_task(models.load(options.model), options.model, network, number)} | {
         name: _with_task(other, name, network, number) for name, other in beside.items()
     }
     gains = options.gains or DEFAULT_GAINS
     rungs = _anchors(options)
-    for name in others.keys() - beside.keys():
-        rungs += scalecodec_ladder(others[name], gains, name)
+    for name, other in others.items():
+        if name not in beside:
+            rungs += scalecodec_ladder(other, gains, name)
     rows = scalable.measure(layered, network, _task(options, folder), gains, rungs, number=number, progress=progress)
     savings = scalable_report.savings(rows)
     multiplications = operations.paths(layered[label], network, number, *_SIZE)
@@ -71,7 +75,9 @@ def _task(options: argparse.Namespace, folder: str) -> Any:
 
 def _with_task(model: Any, name: str, network: Any, number: int) -> Any:
     """The model, if it has that task, with the network's front half where it has no other."""
-    if not hasattr(model, "tasks") or not 0 <= number < len(model.tasks):
+    from scalecodec.models import ScalableModel
+
+    if not isinstance(model, ScalableModel) or not 0 <= number < len(model.tasks):
         raise ValueError(f"{name} has no task {number}")
     if len(model.tasks) == 1:
         model.attach([network])

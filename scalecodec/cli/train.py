@@ -11,8 +11,8 @@ from .terminal import add_json, clock, progress, show
 
 _HELP = {
     "model": "name of the model",
-    "start": "weights to begin from: in the zoo, a weight file (of another kind of model: its g_a and g_s), or a state "
-    "dict in safetensors",
+    "start": "weights to begin from: in the zoo, a weight file (a plain mean-scale model's begins a layered one; else "
+    "of another kind of model: its g_a and g_s), or a state dict in safetensors",
     "offsets": "reconstruction offsets",
     "hyper_step": "a step of the hyper-latent that follows the rate",
     "objective": "random (a gain a crop), sum (of the losses at all levels) or moo (their min-norm point)",
@@ -22,7 +22,7 @@ _HELP = {
     "tilt": "of random gains: above 1, low ones come more often",
     "channels": "channels inside the transforms (N)",
     "latent_channels": "channels of the latent (M)",
-    "layers": "of a layered model: latent channels of each layer, base first, as in 96,32",
+    "layers": "of a layered model: latent channels of each layer, base first, as in 96,32 (denoise-fine: the base's)",
     "shared": "one hyperprior for all layers",
     "tasks": "networks that the layers but the last are for, NAME:WEIGHTS:LAYER with commas between them; NAME: "
     "squeezenet, fastestdet",

@@ -30,12 +30,14 @@ class Saving:
 
 
 def savings(rows: Sequence[Row]) -> list[Saving]:
-    """Of each codec's layers, against each codec without layers and as many layers of each listed after it."""
+    """Of each codec's layers, against each codec without layers, and as many layers of each codec listed after it."""
     kinds = list(dict.fromkeys((row.codec, row.layers) for row in rows if row.codec != UNCOMPRESSED))
     found = []
     for place, (codec, layers) in enumerate(kinds):
+        if not layers:
+            continue
         anchors = [kind for kind in kinds if not kind[1]] + [kind for kind in kinds[place + 1 :] if kind[1] == layers]
-        for anchor in anchors if layers else ():
+        for anchor in anchors:
             try:
                 delta = saving(rows, codec, layers, *anchor)
             except ValueError:  # no accuracy that both reach, or one setting that beats all others

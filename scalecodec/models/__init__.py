@@ -4,6 +4,7 @@ from .autoregressive import JointAutoregressive
 from .base import CompressionModel
 from .classes import create, names
 from .denoise import DenoisingModel
+from .denoise_fine import FineDenoisingModel
 from .disentangled import DisentangledModel
 from .frequency import FrequencyModel
 from .layered import LayeredModel
@@ -16,6 +17,7 @@ __all__ = [
     "CompressionModel",
     "DenoisingModel",
     "DisentangledModel",
+    "FineDenoisingModel",
     "FrequencyModel",
     "JointAutoregressive",
     "LayeredModel",

@@ -21,7 +21,7 @@ class CompressionModel(nn.Module):
 
     # Analysis: float [B, 3, H, W] in [0, 1] to latents [B, latent_channels, H / latent_stride, W / latent_stride].
     g_a: nn.Module
-    # Synthesis: latents to float [B, 3, H, W], not clamped.
+    # Synthesis, of most: latents to float [B, 3, H, W], not clamped.
     g_s: nn.Module
     latent_channels: int
     # Sides of an input to `forward` or `compress` must be multiples of this, in pixels.

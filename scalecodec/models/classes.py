@@ -5,6 +5,7 @@ from __future__ import annotations
 from .autoregressive import JointAutoregressive
 from .base import CompressionModel
 from .denoise import DenoisingModel
+from .denoise_fine import FineDenoisingModel
 from .disentangled import DisentangledModel
 from .frequency import FrequencyModel
 from .scalable import ScalableModel
@@ -16,6 +17,7 @@ MODELS: dict[str, type[CompressionModel]] = {
     "vbr-autoregressive": JointAutoregressive,
     "frequency": FrequencyModel,
     "denoise": DenoisingModel,
+    "denoise-fine": FineDenoisingModel,
     "scalable": ScalableModel,
     "disentangled": DisentangledModel,
 }

@@ -11,7 +11,9 @@ from .mean_scale_coder import MeanScaleCoder
 
 
 class FinerCoder(MeanScaleCoder):
-    """``block`` times finer: m channels there are ``m * block ** 2`` on the common grid, [B, m block^2, h, w]."""
+    """``block`` times finer: m channels there are ``m * block ** 2`` on the common grid, [B, m block^2, h, w], as
+    :meth:`simulate`, :meth:`encode_tile` and :meth:`decode_tile` take and give them.
+    """
 
     def __init__(self, block: int, n: int, m: int, offsets: bool, hyper_step: bool, integers: bool) -> None:
         super().__init__(n, m, offsets, hyper_step, integers)

@@ -24,7 +24,9 @@ _STRIDES = {3: (2, 2, 2), 4: (1, 2, 2, 2)}
 
 
 class _Stage(nn.Module):
-    """Both branches one octave further, or none: each convolves itself and the other (``deconv`` where inverse)."""
+    """Both branches, an octave further where ``stride`` is 2: each convolves itself and the other (``deconv`` where
+    inverse).
+    """
 
     def __init__(self, sizes: Sequence[tuple[int, int]], stride: int, inverse: bool, last: bool) -> None:
         super().__init__()

@@ -22,26 +22,31 @@ _STEPS = 4  # convolutions of a plain model's analysis, and of its synthesis
 
 
 @torch.no_grad()
-def begin_bands(plain: MeanScaleHyperprior, model: FrequencyModel, order: Tensor, pictures: Tensor) -> None:
-    """Copy a plain model's analysis and synthesis into the model's branches.
+def band_weights(
+    plain: MeanScaleHyperprior, model: FrequencyModel, order: Tensor, pictures: Tensor
+) -> dict[str, Tensor]:
+    """A plain model's analysis and synthesis as those of the model, by the model's names.
 
     Parameters
     ----------
-    plain : of twice the model's channels
+    plain : of twice the model's channels, and of its latent channels
     model : of four stages
     order : int64 [M], the plain model's latent channels, the base's first
     pictures : float [B, 3, H, W] in [0, 1], whose activations' mean squares are taken
     """
-    if model.stages != _STEPS or 2 * model.channels != plain.channels:
-        wanted = f"{_STEPS} stages of {plain.channels / 2:g} channels"
-        raise ValueError(f"{plain.channels} channels begin {wanted}, got {model.stages} of {model.channels}")
+    sizes = (model.stages, 2 * model.channels, model.latent_channels)
+    if sizes != (_STEPS, plain.channels, plain.latent_channels):
+        wanted = f"{_STEPS} stages of {plain.channels / 2:g} channels and {plain.latent_channels} latents in all"
+        raise ValueError(f"it begins {wanted}, got {model.stages} of {model.channels} and {model.latent_channels}")
     latents = _cut(order, model.layer_channels)
-    for ours, theirs, x in ((model.g_a, plain.g_a, pictures), (model.g_s, plain.g_s, plain.g_a(pictures))):
-        stages = list(ours.get_submodule("stages").children())
-        _begin(list(theirs.children()), stages, latents, x, inverse=ours is model.g_s)
+    found: dict[str, Tensor] = {}
+    for prefix, transform, x in (("g_a", plain.g_a, pictures), ("g_s", plain.g_s, plain.g_a(pictures))):
+        weights = _of_stages(list(transform.children()), latents, x, inverse=prefix == "g_s")
+        found |= {f"{prefix}.stages.{name}": tensor for name, tensor in weights.items()}
+    return found
 
 
-def _begin(plain: list[nn.Module], stages: list[nn.Module], latents: list[Tensor], x: Tensor, inverse: bool) -> None:
+def _of_stages(plain: list[nn.Module], latents: list[Tensor], x: Tensor, inverse: bool) -> dict[str, Tensor]:
     """From the pixels inwards, whichever way the transform goes: weights are [channels inside, channels outside]."""
     outwards = slice(None, None, -1 if inverse else 1)
     weights, biases = ([step.get_parameter(kind).detach() for step in plain[::2]] for kind in ("weight", "bias"))
@@ -51,11 +56,15 @@ def _begin(plain: list[nn.Module], stages: list[nn.Module], latents: list[Tensor
         biases[0] = F.pad(2 * biases[0], (0, (_BANDS - 1) * len(biases[0])))
     bands = _cut(torch.arange(weights[0].shape[1]), (3, 9))
     sides = [bands, *_inner(weights, bands), latents]
+    found: dict[str, Tensor] = {}
     for step, (outside, inside) in enumerate(pairwise(sides)):
-        _fill(stages[outwards][step], weights[step], biases[step], outside, inside, inverse)
-    squares = _mean_squares(plain, x)
+        paths = _paths(weights[step], biases[step], outside, inside, inverse)
+        found |= {f"{range(_STEPS)[outwards][step]}.{name}": tensor for name, tensor in paths.items()}
+    squares = _mean_squares(plain[:-1], x)
     for number, parts in enumerate(sides[1:-1][outwards]):
-        _fill_norms(stages[number], cast(GDN, plain[2 * number + 1]), squares[number], parts)
+        norms = _norms(cast(GDN, plain[2 * number + 1]), squares[number], parts)
+        found |= {f"{number}.norms.{name}": tensor for name, tensor in norms.items()}
+    return found
 
 
 def _to_bands(kernel: Tensor) -> Tensor:
@@ -81,15 +90,17 @@ def _inner(weights: list[Tensor], outside: list[Tensor]) -> list[list[Tensor]]:
     return found
 
 
-def _fill(
-    stage: nn.Module, weight: Tensor, bias: Tensor, outside: list[Tensor], inside: list[Tensor], inverse: bool
-) -> None:
+def _paths(
+    weight: Tensor, bias: Tensor, outside: list[Tensor], inside: list[Tensor], inverse: bool
+) -> dict[str, Tensor]:
+    """One convolution as four, between branches and within; biases go with the latter."""
+    found = {}
     for one, another in product(range(2), range(2)):
-        into = one if inverse else another
-        step = stage.get_submodule(f"{'intra' if one == another else 'inter'}.{into}")
-        step.get_parameter("weight").copy_(weight[inside[one]][:, outside[another]])
+        name = f"{'intra' if one == another else 'inter'}.{one if inverse else another}"
         out = outside[another] if inverse else inside[one]
-        step.get_parameter("bias").copy_(bias[out] if one == another else torch.zeros(len(out)))
+        found[f"{name}.weight"] = weight[inside[one]][:, outside[another]]
+        found[f"{name}.bias"] = bias[out] if one == another else torch.zeros(len(out))
+    return found
 
 
 def _mean_squares(run: list[nn.Module], x: Tensor) -> list[Tensor]:
@@ -102,13 +113,14 @@ def _mean_squares(run: list[nn.Module], x: Tensor) -> list[Tensor]:
     return found
 
 
-def _fill_norms(stage: nn.Module, plain: GDN, squares: Tensor, parts: list[Tensor]) -> None:
+def _norms(plain: GDN, squares: Tensor, parts: list[Tensor]) -> dict[str, Tensor]:
     beta, gamma = plain.beta_reparam(plain.beta), plain.gamma_reparam(plain.gamma)
+    found = {}
     for branch, (ours, others) in enumerate(zip(parts, reversed(parts), strict=True)):
-        norm = stage.get_submodule(f"norms.{branch}")
         lost = gamma[ours][:, others] @ squares[others]
-        norm.get_parameter("beta").copy_(plain.beta_reparam.inverse(beta[ours] + lost))
-        norm.get_parameter("gamma").copy_(plain.gamma_reparam.inverse(gamma[ours][:, ours]))
+        found[f"{branch}.beta"] = plain.beta_reparam.inverse(beta[ours] + lost)
+        found[f"{branch}.gamma"] = plain.gamma_reparam.inverse(gamma[ours][:, ours])
+    return found
 
 
 def _cut(order: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:

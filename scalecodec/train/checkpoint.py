@@ -52,9 +52,14 @@ def read_scalars(folder: Path) -> dict[str, Any] | None:
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizers: Optimizers, scalars: dict[str, Any]) -> None:
-    """Restore the tensors that :func:`save_checkpoint` wrote beside ``scalars``."""
+    """Restore the tensors that :func:`save_checkpoint` wrote beside ``scalars``; ValueError where they are of another
+    form of the model.
+    """
     tensors = load_file(folder / NAME)
-    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    try:
+        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    except RuntimeError as error:
+        raise ValueError(f"{folder} holds a run of another form of this model: {error}") from error
     for place, (optimizer, groups) in enumerate(zip(optimizers, scalars["param_groups"], strict=True)):
         _load_moments(optimizer, groups, tensors, f"optimizer.{place}.")
 

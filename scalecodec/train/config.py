@@ -21,10 +21,10 @@ class TrainConfig:
     rate schedule, by the clock where that comes before ``steps``; ``precision`` "float32", "bfloat16" or "auto"
     (bfloat16 where the machine has instructions for it).
 
-    ``layers``, of a layered model, is the latent channels of each layer, base first, as in "96,32"; ``latent_channels``
-    is of the others. ``shared``: whether the layers share a hyperprior. ``tasks``: names of the networks of which
-    the layers but the last are to give inner tensors, with commas between them; ``task_weight``: what a
-    relative error of theirs weighs beside one of the picture.
+    ``layers``, of a layered model, is the latent channels of each layer, base first, as in "96,32" (of denoise-fine the
+    base's alone); ``latent_channels`` is of the others. ``shared``: whether the layers share a hyperprior. ``tasks``:
+    names of the networks of which the layers but the last are to give inner tensors, with commas between them;
+    ``task_weight``: what a relative error of theirs weighs beside one of the picture.
 
     ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.
     ``objective``: "random" (a gain an item, or ``gain`` where it is not 0), "sum" of the losses at ``levels`` gains, or

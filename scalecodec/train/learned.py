@@ -7,8 +7,9 @@ from torch import Tensor
 from scalecodec.entropy_models import TABLE_BUFFERS
 from scalecodec.models import CompressionModel
 
+TRANSFORMS = ("g_a.", "g_s.")
 # What a run fills at its end.
-MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
+_MADE_LATER = (*TABLE_BUFFERS, "scale_table", "scale_bound", "offset_table", "exponents")
 
 
 def learned(model: CompressionModel) -> dict[str, Tensor]:
@@ -17,7 +18,7 @@ def learned(model: CompressionModel) -> dict[str, Tensor]:
 
 
 def is_learned(name: str) -> bool:
-    return not name.endswith(MADE_LATER) and "integers" not in name.split(".")
+    return not name.endswith(_MADE_LATER) and "integers" not in name.split(".")
 
 
 def follows_rate(name: str) -> bool:

@@ -18,10 +18,9 @@ from scalecodec.models.weights import read_metadata
 
 from .config import TrainConfig
 from .data import RandomCrops
-from .layered_start import begin_layers
-from .learned import follows_rate, is_learned
+from .layered_start import layered_weights
+from .learned import TRANSFORMS, follows_rate, is_learned
 
-_TRANSFORMS = ("g_a.", "g_s.")
 _TRIED = 256  # pixels of a side, to see what a task makes of them
 _WEIGHED = 32  # crops
 
@@ -85,9 +84,9 @@ def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[]
     """Copy weights into a new model: a name in the zoo, a weight file, or a safetensors file of a state dict.
 
     What follows the rate (offsets, step of the hyper-latent) may be missing there, and begins without effect: a model
-    of one rate becomes one of all. A mean-scale model's file begins a layered model of its sizes, with ``pictures``
-    [B, 3, H, W] in [0, 1] where it takes some. A weight file of another kind of model gives its analysis and synthesis
-    only, as a state dict of nothing else does.
+    of one rate becomes one of all. A mean-scale model's file begins a layered model of its sizes
+    (:func:`layered_weights`, which may ask for ``pictures``). A weight file of another kind of model gives its analysis
+    and synthesis only, as a state dict of nothing else does.
 
     Raises
     ------
@@ -97,31 +96,38 @@ def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[]
         The file is damaged.
     """
     source = _source(name_or_path)
-    if isinstance(source, MeanScaleHyperprior) and isinstance(model, LayeredModel):
-        begin_layers(source, model, pictures())
-    elif isinstance(source, CompressionModel):
-        weights = source.state_dict()
-        if type(source) is not type(model):
-            weights = {name: tensor for name, tensor in weights.items() if name.startswith(_TRANSFORMS)}
-        _copy(weights, model, name_or_path)
+    if isinstance(source, dict):
+        names = list(filter(is_learned, source))
+        weights, partial = source, bool(names) and all(name.startswith(TRANSFORMS) for name in names)
+    elif type(source) is type(model):
+        weights, partial = source.state_dict(), False
+    elif type(source) is MeanScaleHyperprior and isinstance(model, LayeredModel):
+        try:
+            weights, partial = layered_weights(source, model, pictures), True
+        except ValueError as error:
+            raise ValueError(f"{name_or_path}: {error}") from error
     else:
-        _copy(source, model, name_or_path)
+        states = source.state_dict().items()
+        weights, partial = {name: tensor for name, tensor in states if name.startswith(TRANSFORMS)}, True
+    _copy(weights, model, name_or_path, partial)
 
 
-def _copy(theirs: dict[str, Tensor], model: CompressionModel, origin: str) -> None:
+def _copy(theirs: dict[str, Tensor], model: CompressionModel, origin: str, partial: bool) -> None:
+    """``partial``: the model may have more weights than there are."""
     ours = model.state_dict()
     wanted = {name for name in ours if is_learned(name)}
     given = {name for name in theirs if is_learned(name) and not name.endswith(NOT_OURS)}
-    optional = _parts(wanted) | {name for name in wanted if name.startswith("tasks.")}
-    if given and all(name.startswith(_TRANSFORMS) for name in given):
-        optional = {name for name in wanted if not name.startswith(_TRANSFORMS)}
+    optional = _parts(wanted) | {name for name in wanted if name.startswith("tasks.") or partial}
+    if partial:
+        given -= _parts(given) - wanted
     if wrong := sorted((given ^ wanted) - optional):
         hint = " (which --no-offsets or --no-hyper-step leaves out)" if set(wrong) & given & _parts(given) else ""
         raise ValueError(f"{origin}: weights of another model: missing or unknown {', '.join(wrong[:5])}{hint}")
+    for name in given:
+        if theirs[name].shape != ours[name].shape:
+            raise ValueError(f"{origin}: {name} is {tuple(theirs[name].shape)}, wanted {tuple(ours[name].shape)}")
     with torch.no_grad():
-        for name in sorted(given):
-            if theirs[name].shape != ours[name].shape:
-                raise ValueError(f"{origin}: {name} is {tuple(theirs[name].shape)}, wanted {tuple(ours[name].shape)}")
+        for name in given:
             ours[name].copy_(theirs[name])
 
 

@@ -1,6 +1,6 @@
-"""Writes `files_v1`: small models, the .scl files that they made of a picture, and the latents that these decode to.
+"""Writes golden folders: small models, the .scl files that they made of a picture, the latents that these decode to.
 
-    python -m tests.golden.make_files
+    python -m tests.golden.make_files FOLDER
 
 Run once; golden files are never written again. Latents, not pixels: floats of synthesis differ from machine to machine.
 """
@@ -21,12 +21,19 @@ from scalecodec.tile_decoder import TileDecoder
 from tests.codec_kit import picture, small_model
 from tests.models.layered_kit import awake
 
-FOLDER = Path(__file__).parent / "files_v1"
-MODELS = {
-    "plain": lambda: small_model(channels=4, latent_channels=6),
-    "apart": lambda: awake("frequency", channels=4, layer0=4, layer1=4, stages=3),
-    "shared": lambda: awake("denoise", channels=4, layer0=4, layer1=2),
-    "three": lambda: awake("scalable", channels=4, layer0=4, layer1=2, layer2=2, features0=3, features1=2),
+GOLDEN = Path(__file__).parent
+# Models by folder.
+FOLDERS = {
+    "files_v1": {
+        "plain": lambda: small_model(channels=4, latent_channels=6),
+        "apart": lambda: awake("frequency", channels=4, layer0=4, layer1=4, stages=3),
+        "shared": lambda: awake("denoise", channels=4, layer0=4, layer1=2),
+        "three": lambda: awake("scalable", channels=4, layer0=4, layer1=2, layer2=2, features0=3, features1=2),
+    },
+    "files_v2": {
+        "finer": lambda: awake("denoise-fine", channels=4, layer0=4),
+        "stages": lambda: awake("frequency", channels=4, layer0=4, layer1=4),
+    },
 }
 GAINS = (0.1, 1.0)
 
@@ -41,26 +48,27 @@ def blobs(model: CompressionModel) -> dict[str, bytes]:
     return found
 
 
-def main() -> None:
-    if FOLDER.exists():
-        sys.exit(f"{FOLDER} exists: golden files are never written again, a new format gets a new folder")
-    FOLDER.mkdir()
+def main(folder_name: str) -> None:
+    folder = GOLDEN / folder_name
+    if folder.exists():
+        sys.exit(f"{folder} exists: golden files are never written again, a new format gets a new folder")
+    folder.mkdir()
     arrays = {}
-    for name, make in MODELS.items():
+    for name, make in FOLDERS[folder_name].items():
         model = make()
-        save_weights(model, FOLDER / f"{name}.safetensors")
+        save_weights(model, folder / f"{name}.safetensors")
         for kind, blob in blobs(model).items():
-            (FOLDER / f"{name}-{kind}.scl").write_bytes(blob)
+            (folder / f"{name}-{kind}.scl").write_bytes(blob)
             for layers in range(1, model.num_layers + 1):
                 tiles = TileDecoder(unpack(blob), model, layers, strict=True)
                 places = [(r, c) for r in range(len(tiles.grid.rows)) for c in range(len(tiles.grid.columns))]
                 for number, place in enumerate(places):
                     arrays[f"{name}-{kind}-{layers}-{number}"] = tiles.latent(*place).numpy()
-    np.savez_compressed(FOLDER / "latents.npz", allow_pickle=False, **arrays)
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(FOLDER.iterdir())}
-    (FOLDER / "manifest.json").write_text(json.dumps(files, indent=1) + "\n")
-    sys.stdout.write(f"{len(files)} files, {sum(path.stat().st_size for path in FOLDER.iterdir())} bytes\n")
+    np.savez_compressed(folder / "latents.npz", allow_pickle=False, **arrays)
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    (folder / "manifest.json").write_text(json.dumps(files, indent=1) + "\n")
+    sys.stdout.write(f"{len(files)} files, {sum(path.stat().st_size for path in folder.iterdir())} bytes\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

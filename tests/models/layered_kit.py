@@ -15,7 +15,7 @@ from .vbr_kit import scales_by_channel
 FORMS: dict[str, dict[str, Any]] = {
     "frequency": {"layer0": 8, "layer1": 8},
     "denoise": {"layer0": 8, "layer1": 4, "shared": 1},
-    "finer": {"model": "denoise", "layer0": 8, "layer1": 3},
+    "denoise-fine": {"layer0": 8},
     "scalable": {"layer0": 8, "layer1": 4, "layer2": 4, "shared": 1}
     | {"features0": 5, "stride0": 8, "features1": 4, "stride1": 4},
     "disentangled": {"layer0": 6, "layer1": 8, "features0": 5},
@@ -37,7 +37,7 @@ def awake(name: str, seed: int = 0, frozen: bool = True, **config: int) -> Layer
     """Random weights of a form that give realistic latents."""
     torch.manual_seed(seed)
     sizes = {"channels": 8, "offsets": 1, "hyper_step": 1} | FORMS[name] | config
-    model = create(sizes.pop("model", name), **sizes)
+    model = create(name, **sizes)
     assert isinstance(model, LayeredModel)
     if isinstance(model, ScalableModel):
         model.attach([Front(*sizes) for sizes in zip(model.sizes, model.strides, strict=True)])

@@ -234,3 +234,9 @@ def test_bd_rate_of_a_part_is_of_that_part():
     assert sum(logs) == pytest.approx(math.log1p(whole.value / 100) * 9)
     with pytest.raises(ValueError, match="no range of quality in common"):
         metrics.bd_rate(*anchor, *test, within=(40.0, 41.0))
+
+
+def test_points_that_buy_nothing_are_left_out():
+    points = [(0.4, 31.0), (0.1, 28.0), (0.2, 27.0), (0.4, 30.0), (0.8, 31.0), (1.0, 33.0)]
+    assert metrics.improving(points) == ([0.1, 0.4, 1.0], [28.0, 31.0, 33.0])
+    assert metrics.improving([]) == ([], [])

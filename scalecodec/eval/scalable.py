@@ -6,7 +6,7 @@ network sees the decoded picture. Bits are those of whole files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -109,7 +109,7 @@ def saving(
     """
     listed = list(rows)
     ours, theirs = (
-        _envelope((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == one)
+        metrics.improving((row.bits_per_pixel, row.accuracy) for row in listed if (row.codec, row.layers) == one)
         for one in ((label, layers), (anchor, anchor_layers))
     )
     return metrics.bd_rate(*theirs, *ours)
@@ -148,17 +148,3 @@ def _pixels(samples: Samples) -> Tensor:
 
 def _bits(blobs: Sequence[bytes], pictures: Sequence[Samples]) -> float:
     return float(np.mean([8 * len(blob) / one[..., 0].size for blob, one in zip(blobs, pictures, strict=True)]))
-
-
-def _envelope(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """Rates and accuracies, both ascending."""
-    kept = list(_better(sorted(points, key=lambda point: (point[0], -point[1]))))
-    return [rate for rate, _ in kept], [accuracy for _, accuracy in kept]
-
-
-def _better(points: Iterable[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    best = -1.0
-    for rate, accuracy in points:
-        if accuracy > best:
-            best = accuracy
-            yield rate, accuracy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bd_rate import METHODS, BjontegaardDelta, bd_psnr, bd_rate
+from .bd_rate import METHODS, BjontegaardDelta, bd_psnr, bd_rate, improving
 from .distortion import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "BjontegaardDelta",
     "bd_psnr",
     "bd_rate",
+    "improving",
     "ms_ssim",
     "ms_ssim_db",
     "psnr",

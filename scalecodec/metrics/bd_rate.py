@@ -1,12 +1,12 @@
 """Bjontegaard deltas: how much rate, or quality, one curve saves over another, averaged over what both cover.
 
 Surprise first: a curve that turns back is refused. Where more rate buys no quality, rate is no function of quality and
-any average of it is an accident of the interpolation; drop the points that another point dominates, then ask again.
+any average of it is an accident of the interpolation; `improving` drops such points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,15 @@ def bd_psnr(
     test = _curve(test_rate, test_quality, "test")
     mean, low, high = _mean_difference(anchor, test, method, "rate")
     return BjontegaardDelta(mean, 10**low, 10**high)
+
+
+def improving(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Rates and qualities, both ascending, of those points (rate, quality) that beat every cheaper one: a curve."""
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or quality > kept[-1][1]:
+            kept.append((rate, quality))
+    return [rate for rate, _ in kept], [quality for _, quality in kept]
 
 
 def _curve(rate: npt.ArrayLike, quality: npt.ArrayLike, name: str) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ import numpy as np
 from scalecodec import codec, image, metrics
 from scalecodec.eval import Rung, anchors, scalecodec_ladder
 
-from .common import GAINS, Samples, best, curve, estimates, mean, say
+from .measuring import GAINS, Samples, estimates, mean, say
 
 DEVIATIONS = (15, 25, 50)
 WEBP_QUALITIES = (1, 10, 30, 60, 85)
@@ -97,9 +97,9 @@ def denoise(pictures: list[Samples], model: Any, plain: Any, real: str | None) -
         rows = [denoising_row(pairs, model, gain) for gain in GAINS]
         for gain, row in zip(GAINS, rows, strict=True):
             say(noise=kind, gain=gain, **row)
-        ours = curve((row["base_bpp"], row["base_clean_db"]) for row in rows)
+        ours = metrics.improving((row["base_bpp"], row["base_clean_db"]) for row in rows)
         for name, points in cascades(pairs, ladders).items():
-            better = best(points)
+            better = metrics.improving(points)
             try:
                 delta, gain = metrics.bd_rate(*better, *ours), metrics.bd_psnr(*better, *ours)
             except ValueError as error:  # curves that share no quality

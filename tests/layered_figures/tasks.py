@@ -12,7 +12,7 @@ from scalecodec.eval.task_networks import TaskNetwork
 from scalecodec.gains import GAIN_TABLE, nearest_gain_index
 from scalecodec.models import ScalableModel
 
-from .common import GAINS, Samples, estimates, mean, say
+from .measuring import GAINS, Samples, estimates, mean, say
 
 
 @torch.no_grad()

@@ -23,11 +23,6 @@ def say(**figures: Any) -> None:
     sys.stdout.flush()
 
 
-def curve(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    rates, qualities = zip(*sorted(points), strict=True)
-    return list(rates), list(qualities)
-
-
 def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
@@ -53,12 +48,3 @@ def estimates(pictures: list[Samples], model: Any) -> None:
             with torch.no_grad():
                 told += sum(float(-p.log2().sum()) for p in model(x, gain)["likelihoods"].values())
         say(what="real over estimated bits", gain=gain, percent=100 * (real / told - 1))
-
-
-def best(points: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    """A curve of those settings that beat every cheaper one: more bits may only bring noise back."""
-    kept: list[tuple[float, float]] = []
-    for rate, quality in sorted(points):
-        if not kept or quality > kept[-1][1]:
-            kept.append((rate, quality))
-    return curve(kept)

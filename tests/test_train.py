@@ -236,6 +236,9 @@ def test_one_layer_begins_as_a_whole_model(folder, tmp_path):
     apart = new_model(config(folder, tmp_path / "three", **task_options), [named(task)])
     with torch.no_grad():
         torch.testing.assert_close(apart.analyse(x), y[:, by_scale(plain)])  # of hyperpriors there is none to take
+        y_hat = y[:, by_scale(plain)]
+        y_hat[:, 4:] = 0
+        torch.testing.assert_close(apart.tasks[0][:4](y_hat[:, :4]), apart.g_s[:4](y_hat))
     with pytest.raises(ValueError, match=r"plain.safetensors: .* is \(.*\), wanted"):
         new_model(config(folder, tmp_path / "four", model="denoise-fine", layers="4", **options))
 

@@ -5,7 +5,14 @@ from .gdn import GDN
 from .lower_bound import LowerBound, lower_bound
 from .masked_conv import MaskedConv2d
 from .rate import HyperStepNetwork, OffsetNetwork
-from .transforms import analysis, feature_synthesis, hyper_analysis, hyper_synthesis, synthesis
+from .transforms import (
+    analysis,
+    direct_feature_synthesis,
+    feature_synthesis,
+    hyper_analysis,
+    hyper_synthesis,
+    synthesis,
+)
 from .wavelet import Wavelet
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "analysis",
     "conv",
     "deconv",
+    "direct_feature_synthesis",
     "feature_synthesis",
     "hyper_analysis",
     "hyper_synthesis",

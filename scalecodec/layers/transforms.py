@@ -42,7 +42,18 @@ def hyper_synthesis(n: int, m: int) -> nn.Sequential:
 
 
 def feature_synthesis(n: int, m: int, out: int, stride: int) -> nn.Sequential:
-    """Latents [B, m, h, w] to features [B, out, 16 h / stride, 16 w / stride], ``stride`` 4, 8 or 16."""
+    """Latents [B, m, h, w] to features [B, out, 16 h / stride, 16 w / stride], ``stride`` 4, 8 or 16: two stages as of
+    :func:`synthesis`, to 4 pixels, and what a task's network would have made of the picture by then.
+    """
+    layers: list[nn.Module] = [deconv(m, n), GDN(n, inverse=True), deconv(n, n), GDN(n, inverse=True)]
+    layers += [conv(n, n, 3, 1), nn.LeakyReLU()]
+    for _ in range(stride.bit_length() - 3):
+        layers += [conv(n, n), nn.LeakyReLU()]
+    return nn.Sequential(*layers, conv(n, n, 3, 1), nn.LeakyReLU(), conv(n, out, 3, 1))
+
+
+def direct_feature_synthesis(n: int, m: int, out: int, stride: int) -> nn.Sequential:
+    """The same of old: upwards only, which is cheaper and a worse fit."""
     layers: list[nn.Module] = [conv(m, n, 3, 1), nn.LeakyReLU()]
     while stride < 16:
         layers += [deconv(n, n), nn.LeakyReLU()]

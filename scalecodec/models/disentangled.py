@@ -44,7 +44,7 @@ class DisentangledModel(ScalableModel):
         self.tasks = nn.ModuleList([features])
 
     def config(self) -> dict[str, int]:
-        sizes = {name: value for name, value in super().config().items() if name != "stride0"}
+        sizes = {name: value for name, value in super().config().items() if name not in ("stride0", "unpacked")}
         return sizes | ({"blind": 1} if self.blind else {})
 
     def analyse(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scalecodec.layers import analysis, feature_synthesis, synthesis
+from scalecodec.layers import analysis, direct_feature_synthesis, feature_synthesis, synthesis
 
 from .layered import LayeredModel, mean_square
 
@@ -31,6 +31,7 @@ class ScalableModel(LayeredModel):
     ----------
     features0, features1 : channels of each task's tensor; 0: there is no such task
     stride0, stride1 : pixels of one side of its elements, 4, 8 or 16
+    unpacked : whether a task's transform begins as the picture's synthesis does, as in all but files of old
     channels, layer0, layer1, layer2, shared, offsets, hyper_step, integers : as of :class:`LayeredModel`
     """
 
@@ -44,8 +45,10 @@ class ScalableModel(LayeredModel):
         stride0: int = 8,
         features1: int = 0,
         stride1: int = 8,
+        unpacked: bool = True,
         **layers: Any,
     ) -> None:
+        self.unpacked = bool(unpacked)
         self.sizes = tuple(takewhile(bool, (features0, features1)))
         self.strides = (stride0, stride1)[: len(self.sizes)]
         if not set(self.strides) <= set(_STRIDES):
@@ -60,12 +63,13 @@ class ScalableModel(LayeredModel):
         self.g_a, self.g_s = analysis(n, sum(layers)), synthesis(n, sum(layers))
         seen = accumulate(layers)  # a task sees its own layer and those before
         tasks = zip(seen, self.sizes, self.strides, strict=False)
-        self.tasks = nn.ModuleList(feature_synthesis(n, m, size, stride) for m, size, stride in tasks)
+        transform = feature_synthesis if self.unpacked else direct_feature_synthesis
+        self.tasks = nn.ModuleList(transform(n, m, size, stride) for m, size, stride in tasks)
 
     def config(self) -> dict[str, int]:
         tasks = {f"features{number}": size for number, size in enumerate(self.sizes)}
         tasks |= {f"stride{number}": stride for number, stride in enumerate(self.strides)}
-        return super().config() | tasks
+        return super().config() | tasks | ({"unpacked": 1} if self.unpacked else {})
 
     def attach(self, fronts: Sequence[Front]) -> None:
         """Take the tasks' front halves: pixels [B, 3, H, W] in [0, 1] to what :meth:`features` is to give."""

@@ -36,7 +36,8 @@ _FORMAT = "scalecodec-weights-1"
 _CDF, _LENGTH = "_quantized_cdf", "_cdf_length"
 _SIZED_BY_WEIGHTS = (*TABLE_BUFFERS, "scale_table", "offset_table")
 _MAX_CHANNELS = 640  # twice that of any published model of this kind
-_BEFORE = {"frequency": {"stages": 3}}  # what files did not say before there was a choice
+# What files did not say before there was a choice.
+_BEFORE = {"frequency": {"stages": 3}, "scalable": {"unpacked": 0}}
 _MAX_PARAMETERS = 160_000_000  # what a hostile file can ask for stays below 1 GB
 
 

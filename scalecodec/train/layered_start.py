@@ -14,6 +14,7 @@ from scalecodec.models import (
     FrequencyModel,
     LayeredModel,
     MeanScaleHyperprior,
+    ScalableModel,
 )
 
 from .band_start import band_weights
@@ -44,7 +45,7 @@ def layered_weights(
     enhancement it is. In all others the layers are the plain latent's channels in order of what they cost. Under a
     shared hyperprior, they then show the same pictures, decoded whole; with hyperpriors apart only the transforms are
     taken. So they are of a frequency model, but for what its branches' norms lose: that they have in the mean over
-    ``pictures()``, [B, 3, H, W] in [0, 1].
+    ``pictures()``, [B, 3, H, W] in [0, 1]. Transforms to a task's features begin as the synthesis does.
     """
     if isinstance(model, FrequencyModel):
         return band_weights(plain, model, by_scale(plain), pictures())
@@ -83,7 +84,20 @@ def _in_order(theirs: dict[str, Tensor], order: Tensor, model: LayeredModel) -> 
     weights = _part(moved, "g_a.", "g_a.") | _part(moved, "g_s.", "g_s.")
     if model.shared:
         weights |= _coder(moved, 0)
+    if isinstance(model, ScalableModel):
+        for task in range(len(model.tasks)):
+            seen = sum(model.layer_channels[: task + 1])
+            weights |= {f"tasks.{task}.{name}": tensor for name, tensor in _unpacking(moved, seen).items()}
     if isinstance(model, DenoisingModel):
         weights |= _part(moved, "g_s.", "g_clean.")
         weights["g_clean.0.weight"] = weights["g_clean.0.weight"][: model.layer_channels[0]]
     return weights
+
+
+def _unpacking(theirs: dict[str, Tensor], seen: int) -> dict[str, Tensor]:
+    """The first two stages of a synthesis, of so many latent channels, without its prefix."""
+    found = {}
+    for name, tensor in _part(theirs, "g_s.", "").items():
+        if int(name.split(".")[0]) < 4:
+            found[name] = tensor[:seen] if name == "0.weight" else tensor
+    return found

@@ -22,13 +22,16 @@ from tests.codec_kit import picture, small_model
 from tests.models.layered_kit import awake
 
 GOLDEN = Path(__file__).parent
+_THREE = {"channels": 4, "layer0": 4, "layer1": 2, "layer2": 2, "features0": 3, "features1": 2, "unpacked": 0}
 # Models by folder.
 FOLDERS = {
     "files_v1": {
         "plain": lambda: small_model(channels=4, latent_channels=6),
         "apart": lambda: awake("frequency", channels=4, layer0=4, layer1=4, stages=3),
         "shared": lambda: awake("denoise", channels=4, layer0=4, layer1=2),
-        "three": lambda: awake("scalable", channels=4, layer0=4, layer1=2, layer2=2, features0=3, features1=2),
+        "three": lambda: awake(
+            "scalable", channels=4, layer0=4, layer1=2, layer2=2, features0=3, features1=2, unpacked=0
+        ),
     },
     "files_v2": {
         "finer": lambda: awake("denoise-fine", channels=4, layer0=4),

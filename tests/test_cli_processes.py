@@ -63,10 +63,19 @@ def test_demo_writes_files_and_pictures(folder, capsys):
     assert np.array_equal(image.read(out / "region.png").samples, middle[:48, 20:60])
     assert np.array_equal(image.read(out / "original.png").samples, picture(96, 80))
     assert image.read(out / "demo.png").samples.shape == (692, 1296, 3)
+    assert [row["what"] for row in result["layers"]] == ["base", "enhanced", "full", "denoised", "as_given"]
+    for row in result["layers"]:
+        blob = (out / f"{row['what']}.scl").read_bytes()
+        assert row["bytes"] == len(blob)
+        assert np.array_equal(image.read(out / f"{row['what']}.png").samples, codec.decode(blob))
+    sizes = {row["what"]: row["bytes"] for row in result["layers"]}
+    assert sizes["base"] < sizes["enhanced"] <= sizes["full"]
+    assert sizes["denoised"] < sizes["as_given"]
+    assert image.read(out / "layers.png").samples.shape == (692, 972, 3)
     assert main(["demo", "pictures/0.png", "-o", "out", *SMALL]) == 0
     text = capsys.readouterr().out
-    assert text.splitlines()[-1] == "pictures and files: out (demo.png shows all)"
-    assert len(text.splitlines()) == 2 + 5 + 1
+    assert text.splitlines()[-1] == "pictures and files: out (demo.png and layers.png show all)"
+    assert len(text.splitlines()) == 2 + 5 + 1 + 5 + 1
 
 
 def test_demo_of_a_picture_that_is_coded_without_loss(folder, capsys):

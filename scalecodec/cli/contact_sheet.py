@@ -14,6 +14,7 @@ _SIDE = 320  # pixels of one view
 _LABEL = 26
 
 Column = tuple[str, NDArray[Any], "NDArray[Any] | None"]
+View = tuple[str, "NDArray[Any] | None"]
 
 
 def jpeg_of_size(samples: NDArray[Any], num_bytes: int) -> NDArray[Any] | None:
@@ -33,20 +34,26 @@ def jpeg_of_size(samples: NDArray[Any], num_bytes: int) -> NDArray[Any] | None:
 
 def contact_sheet(columns: Sequence[Column]) -> NDArray[Any]:
     """uint8 [h, w, 3]: for each (label, ours, JPEG) a centre view of both, one above the other."""
-    sheet = Image.new("RGB", (len(columns) * (_SIDE + 4), 2 * (_SIDE + _LABEL)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(15)
-    for number, (label, ours, jpeg) in enumerate(columns):
-        x = number * (_SIDE + 4)
-        for row, (name, samples) in enumerate((("scalecodec", ours), ("JPEG", jpeg))):
-            y = row * (_SIDE + _LABEL)
-            title = label if number == 0 else f"{name}, {label}"
-            draw.text(
-                (x + 6, y + 4), title if samples is not None else f"JPEG cannot go down to {label}", "black", font
-            )
+    ours, theirs = [], []
+    for number, (label, one, other) in enumerate(columns):
+        ours.append((f"scalecodec, {label}" if number else label, one))
+        name = f"JPEG, {label}" if number else label
+        theirs.append((name if other is not None else f"JPEG cannot go down to {label}", other))
+    return sheet([ours, theirs])
+
+
+def sheet(rows: Sequence[Sequence[View]]) -> NDArray[Any]:
+    """uint8 [h, w, 3]: centre views of pictures in rows, each under its title."""
+    height, width = len(rows) * (_SIDE + _LABEL), len(rows[0]) * (_SIDE + 4)
+    page = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(15)
+    for row, views in enumerate(rows):
+        for column, (title, samples) in enumerate(views):
+            x, y = column * (_SIDE + 4), row * (_SIDE + _LABEL)
+            draw.text((x + 6, y + 4), title, "black", font)
             if samples is not None:
-                sheet.paste(Image.fromarray(_centre(samples)), (x, y + _LABEL))
-    return np.asarray(sheet)
+                page.paste(Image.fromarray(_centre(samples)), (x, y + _LABEL))
+    return np.asarray(page)
 
 
 def _centre(samples: NDArray[Any]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .demo_layers import show_layers, text_of
 from .terminal import add_json, show
 
 _QUALITIES = (10, 30, 50, 70, 90)
@@ -79,7 +80,10 @@ def run(options: argparse.Namespace) -> None:
             columns.append((f"{len(blob) / 1024:.1f} KB", decoded, jpeg))
     _region(folder, samples, options.model)
     image.write(folder / "demo.png", image.Picture(contact_sheet(columns)))
-    show(options, {"folder": str(folder), "rows": rows}, _text(rows, folder, options.picture or "astronaut"))
+    layers = show_layers(folder, samples)
+    text = _text(rows, options.picture or "astronaut") + text_of(layers)
+    text.append(f"pictures and files: {folder} (demo.png and layers.png show all)")
+    show(options, {"folder": str(folder), "rows": rows, "layers": layers}, "\n".join(text))
 
 
 def _region(folder: Path, samples: Any, model: str) -> None:
@@ -92,7 +96,7 @@ def _region(folder: Path, samples: Any, model: str) -> None:
     image.write(folder / "region.png", image.Picture(codec.decode(blob, layers="base", roi=region, model=model)))
 
 
-def _text(rows: list[dict[str, Any]], folder: Path, name: str) -> str:
+def _text(rows: list[dict[str, Any]], name: str) -> list[str]:
     names = f"{'quality':>7} {'bytes':>8} {'bpp':>7} {'PSNR':>7} {'JPEG, same size':>16} {'encode':>8} {'decode':>8}"
     lines = [
         f"{row['quality']:>7} {row['bytes']:>8} {row['bits_per_pixel']:>7.3f} {row['psnr_db']:>7.2f} "
@@ -100,4 +104,4 @@ def _text(rows: list[dict[str, Any]], folder: Path, name: str) -> str:
         + f" {row['encode_seconds']:>6.2f} s {row['decode_seconds']:>6.2f} s"
         for row in rows
     ]
-    return "\n".join([name, names, *lines, f"pictures and files: {folder} (demo.png shows all)"])
+    return [name, names, *lines]

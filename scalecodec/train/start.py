@@ -123,7 +123,7 @@ def _copy(theirs: dict[str, Tensor], model: CompressionModel, origin: str, parti
     if wrong := sorted((given ^ wanted) - optional):
         hint = " (which --no-offsets or --no-hyper-step leaves out)" if set(wrong) & given & _parts(given) else ""
         raise ValueError(f"{origin}: weights of another model: missing or unknown {', '.join(wrong[:5])}{hint}")
-    for name in given:
+    for name in sorted(given):
         if theirs[name].shape != ours[name].shape:
             raise ValueError(f"{origin}: {name} is {tuple(theirs[name].shape)}, wanted {tuple(ours[name].shape)}")
     with torch.no_grad():

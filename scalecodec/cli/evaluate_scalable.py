@@ -33,19 +33,17 @@ def run(options: argparse.Namespace, folder: str) -> None:
     if not options.task:
         raise ValueError("eval scalable wants --task NAME:WEIGHTS:LAYER")
     network, number = named(options.task), options.number or 0
-    label = Path(options.model).stem
-    others = {name: models.load(path) for name, path in options.beside}
-    beside = {name: other for name, other in others.items() if isinstance(other, models.ScalableModel)}
+    label, gains = Path(options.model).stem, options.gains or DEFAULT_GAINS
     names = [label, *(name for name, _ in options.beside), *filter(None, options.anchors.split(","))]
     if clash := {name for name in names if [*names, scalable.UNCOMPRESSED].count(name) > 1}:
         raise ValueError(f"two codecs are named {min(clash)!r}")
-    layered = {label: _with_task(models.load(options.model), options.model, network, number)} | {
-        name: _with_task(other, name, network, number) for name, other in beside.items()
-    }
-    gains = options.gains or DEFAULT_GAINS
+    layered = {label: _with_task(models.load(options.model), options.model, network, number)}
     rungs = _anchors(options)
-    for name, other in others.items():
-        if name not in beside:
+    for name, path in options.beside:
+        other = models.load(path)
+        if isinstance(other, models.ScalableModel):
+            layered[name] = _with_task(other, name, network, number)
+        else:
             rungs += scalecodec_ladder(other, gains, name)
     rows = scalable.measure(layered, network, _task(options, folder), gains, rungs, number=number, progress=progress)
     savings = scalable_report.savings(rows)

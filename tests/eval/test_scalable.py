@@ -190,6 +190,7 @@ def test_from_the_shell(tmp_path, capsys):
         (["eval", "scalable", "x"], "wants --task"),
         (["eval", "scalable", "x", "--task", task], "vbr-mean has no task 0"),
         (["eval", "scalable", "x", "--task", task, *options, "--number", "1"], "has no task 1"),
+        (["eval", "scalable", "x", "--task", task, *options, "--beside", "jpeg=x"], "two codecs are named 'jpeg'"),
         (["eval", "scalable", "x", "--task", task, *options, "--instances", "y"], "fastestdet needs"),
         (["eval", "sideways", "x"], "scalable FOLDER"),
         (["eval", str(tmp_path / "pictures"), "--task", task], "--task is for eval scalable"),

@@ -32,9 +32,9 @@ def low_passed(samples: Samples) -> Samples:
 
 
 def frequency(pictures: list[Samples], model: Any, plain: Any) -> None:
-    full = [measured(pictures, model, gain, "all") for gain in GAINS]
-    base = [measured(pictures, model, gain, "base") for gain in GAINS]
-    anchor = [measured(pictures, plain, gain, "all") for gain in GAINS]
+    ours = [measured(pictures, model, gain, ("all", "base")) for gain in GAINS]
+    full, base = zip(*ours, strict=True)
+    anchor = [measured(pictures, plain, gain, ("all",))[0] for gain in GAINS]
     for gain, one, alone, other in zip(GAINS, full, base, anchor, strict=True):
         say(gain=gain, full_bpp=one[0], full_db=one[1], base_bpp=alone[0], base_db=alone[1], plain=other)
     for name, points in (("full", full), ("base", base)):

@@ -27,14 +27,17 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def measured(pictures: list[Samples], model: Any, gain: float, layers: str | int) -> tuple[float, float]:
-    """Mean bits a pixel and PSNR of the first layers."""
-    rates, qualities = [], []
+def measured(pictures: list[Samples], model: Any, gain: float, layers: tuple[str, ...]) -> list[tuple[float, float]]:
+    """Mean bits a pixel and PSNR of each choice of layers, each picture encoded once."""
+    rows = []
     for samples in pictures:
-        blob = codec.keep(codec.encode(samples, model, gain=gain), layers)
-        rates.append(8 * len(blob) / samples[..., 0].size)
-        qualities.append(metrics.psnr(samples, codec.decode(blob, model=model)))
-    return mean(rates), mean(qualities)
+        blob = codec.encode(samples, model, gain=gain)
+        kept = [codec.keep(blob, choice) for choice in layers]
+        rates = [8 * len(one) / samples[..., 0].size for one in kept]
+        rows.append(
+            list(zip(rates, [metrics.psnr(samples, codec.decode(one, model=model)) for one in kept], strict=True))
+        )
+    return [(float(rate), float(quality)) for rate, quality in np.mean(rows, 0)]
 
 
 def estimates(pictures: list[Samples], model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -232,6 +233,10 @@ def test_one_layer_begins_as_a_whole_model(folder, tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(model.analyse(x)[:, 4:], y)
         torch.testing.assert_close(model.reconstruct(model.analyse(x), 2), plain.g_s(y), atol=1e-4, rtol=1e-4)
+    blind = new_model(dataclasses.replace(settings, blind=True), [named(task)])
+    blind.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert not torch.equal(blind.analyse(x)[:, :4], model.analyse(x)[:, :4])
     task_options = {"model": "scalable", "layers": "4,2", "tasks": task, **options}
     apart = new_model(config(folder, tmp_path / "three", **task_options), [named(task)])
     with torch.no_grad():
@@ -279,6 +284,7 @@ def test_a_model_with_tasks_trains(folder, tmp_path):
         ({"model": "frequency", "layers": "4,2", "tasks": "squeezenet:x"}, "want as many front halves, got 0"),
         ({"model": "frequency"}, "built of other sizes"),
         ({"layers": "4,2"}, "built of other sizes"),
+        ({"model": "frequency", "layers": "4,2", "blind": True}, "built of other sizes.*'blind'"),
         ({"model": "frequency", "layers": "4,,2"}, "as in 96,32, got '4,,2'"),
         ({"model": "frequency", "layers": "4,0"}, "as in 96,32, got '4,0'"),
     ],

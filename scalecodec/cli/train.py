@@ -27,6 +27,7 @@ _HELP = {
     "tasks": "networks that the layers but the last are for, NAME:WEIGHTS:LAYER with commas between them; NAME: "
     "squeezenet, fastestdet",
     "task_weight": "of a task's relative error, beside the picture's",
+    "blind": "of a disentangled model: zeros for features in its encoder, to see what they are worth",
     "steps": "updates in all",
     "minutes": "end by the clock where that comes first (0: do not)",
     "batch": "crops a process and step",

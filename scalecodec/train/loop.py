@@ -35,7 +35,7 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 _SETTLED = (
-    *("model", "channels", "latent_channels", "layers", "shared", "tasks", "task_weight"),
+    *("model", "channels", "latent_channels", "layers", "shared", "tasks", "task_weight", "blind"),
     *("offsets", "hyper_step", "start", "batch", "crop", "seed"),
     *("lambda_max", "objective", "levels", "normalisation", "gain", "tilt"),
 )
@@ -47,6 +47,7 @@ _BEFORE = {
     "shared": False,
     "tasks": "",
     "task_weight": 1.0,
+    "blind": False,
     "offsets": False,
     "hyper_step": False,
     "start": "",

@@ -37,7 +37,7 @@ def new_model(config: TrainConfig, fronts: Sequence[Front] = ()) -> CompressionM
         sizes |= {"shared": int(config.shared)}
     else:
         sizes = {"latent_channels": config.latent_channels}
-    sizes |= _task_sizes(config, fronts)
+    sizes |= _task_sizes(config, fronts) | ({"blind": 1} if config.blind else {})
     try:
         model = create(
             config.model,

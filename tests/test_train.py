@@ -278,6 +278,28 @@ def test_a_model_with_tasks_trains(folder, tmp_path):
         train(config(folder, tmp_path / "run", **(options | {"task_weight": 1.0})), fronts=networks)
 
 
+@pytest.mark.parametrize("only", ["tasks.", "g_s.0.bias", "g_s.0.weight"])
+def test_only_the_named_weights_are_trained(folder, tmp_path, only):
+    """A transform can be trained for a codec that stands: its files stay as they are."""
+    save_file(SqueezeNet().state_dict(), tmp_path / "network.safetensors")
+    task = f"squeezenet:{tmp_path}/network.safetensors:features.7"
+    options = {"model": "scalable", "layers": "4,3", "shared": True, "tasks": task}
+    first = train(config(folder, tmp_path / "first", **options), fronts=[named(task)])
+    freeze(first)
+    save_weights(first, tmp_path / "first.safetensors")
+    options |= {"start": str(tmp_path / "first.safetensors"), "only": only}
+    second = train(config(folder, tmp_path / "second", **options), fronts=[named(task)])
+    freeze(second)
+    before, after = dict(first.named_parameters()), dict(second.named_parameters())
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        name for name in before if name.startswith(only)
+    }
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert first.compress(x, 0.5) == second.compress(x, 0.5)
+    with pytest.raises(ValueError, match=r"only must begin names of scalable's weights, got 'task\.'"):
+        train(config(folder, tmp_path / "third", **(options | {"only": "task."})), fronts=[named(task)])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

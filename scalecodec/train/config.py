@@ -25,7 +25,8 @@ class TrainConfig:
     base's alone); ``latent_channels`` is of the others. ``shared``: whether the layers share a hyperprior. ``tasks``:
     names of the networks of which the layers but the last are to give inner tensors, with commas between them;
     ``task_weight``: what a relative error of theirs weighs beside one of the picture. ``blind``, of a disentangled
-    model: its base gets zeros for features.
+    model: its base gets zeros for features. ``only`` (empty: all) is how the names of the weights begin that are
+    trained, as in "tasks.": the others stay as ``start`` has them.
 
     ``start`` names weights to begin from: in the zoo, a weight file, or a state dict of CompressAI's in safetensors.
     ``objective``: "random" (a gain an item, or ``gain`` where it is not 0), "sum" of the losses at ``levels`` gains, or
@@ -52,6 +53,7 @@ class TrainConfig:
     tasks: str = ""
     task_weight: float = 1.0
     blind: bool = False
+    only: str = ""
     steps: int = 100_000
     minutes: float = 0.0
     batch: int = 8

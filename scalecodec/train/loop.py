@@ -35,7 +35,7 @@ def _autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 _SETTLED = (
-    *("model", "channels", "latent_channels", "layers", "shared", "tasks", "task_weight", "blind"),
+    *("model", "channels", "latent_channels", "layers", "shared", "tasks", "task_weight", "blind", "only"),
     *("offsets", "hyper_step", "start", "batch", "crop", "seed"),
     *("lambda_max", "objective", "levels", "normalisation", "gain", "tilt"),
 )
@@ -48,6 +48,7 @@ _BEFORE = {
     "tasks": "",
     "task_weight": 1.0,
     "blind": False,
+    "only": "",
     "offsets": False,
     "hyper_step": False,
     "start": "",
@@ -77,8 +78,10 @@ class Trainer:
         self.model.to(here.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         for name, parameter in self.model.named_parameters():
             # Quantiles are solved for at the end; no gradient reaches them.
-            parameter.requires_grad_(not name.endswith("quantiles"))
+            parameter.requires_grad_(name.startswith(config.only) and not name.endswith("quantiles"))
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not self.trained:
+            raise ValueError(f"only must begin names of {config.model}'s weights, got {config.only!r}")
         self.optimizers = make_optimizers(self.model, config)
         self.dtype = _autocast_dtype(config.precision, here.device)
         self.step, self.seconds = 0, 0.0

@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
+        super().__init__([{"params": list(parameters)}], {"lr": lr})  # torch takes no empty list, but an empty group
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]

@@ -25,8 +25,9 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
         {"params": [p for name, p in others if follows_rate(name) is rated], "factor": factor}
         for rated, factor in ((False, 1.0), (True, _RATE_FACTOR))
     ]
+    common, rated = groups
     return [
-        torch.optim.Adam([group for group in groups if group["params"]], lr=config.learning_rate, fused=True),
+        torch.optim.Adam([common, rated] if rated["params"] else [common], lr=config.learning_rate, fused=True),
         Muon(kernels, lr=config.kernel_rate),
     ]
 

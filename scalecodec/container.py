@@ -88,13 +88,17 @@ def pack(
     return b"".join([encode_head(Head(header, kinds, entries), limits), *chunks])
 
 
-def unpack(data: BytesLike, *, strict: bool = True, limits: Limits = DEFAULT_LIMITS) -> Container:
+def unpack(
+    data: BytesLike, *, layers: str | int = "all", strict: bool = True, limits: Limits = DEFAULT_LIMITS
+) -> Container:
     """Check a file, or the front of one, and cut it into its chunks.
 
     Parameters
     ----------
     data : bytes-like
         Any C-contiguous buffer; the chunks returned are copies of it.
+    layers : "all", "base", or a number from 1
+        Only so many are looked at: chunks of those behind are None, and need not be there.
     strict : bool
         Whether a damaged, missing or left-over byte raises. If not, a chunk that is not wholly there and whole is None
         and `damaged` says why. Damage to the header raises in any case.
@@ -108,34 +112,42 @@ def unpack(data: BytesLike, *, strict: bool = True, limits: Limits = DEFAULT_LIM
     ------
     BitstreamError
         The bytes are no .scl file, of another major version, damaged, or ask for more than `limits` allows.
+    ValueError
+        `layers` does not fit the file.
     TypeError
         `data` is not a C-contiguous bytes-like object.
     """
-    view = memoryview(data).cast("B")
+    view = _bytes(data, "the file")
     (header, kinds, entries), position = decode_head(view, limits)
+    tiles, end = header.num_tiles, header.num_tiles * header.num_layers
+    unseen = range(header.count(layers) * tiles, end)
     chunks: list[bytes | None] = []
     damaged = []
     for i, entry in enumerate(entries):
         chunk = view[position : position + entry.length]
         position += entry.length
-        if fault := _fault(chunk, entry):
+        fault = "" if i in unseen else _fault(chunk, entry)
+        if fault:
             damaged.append(f"{_name(i, header, kinds)}: {fault}")
-        chunks.append(None if fault else bytes(chunk))
+        chunks.append(None if fault or i in unseen else bytes(chunk))
     if len(view) > position:
         damaged.append(f"{len(view) - position} bytes follow the last chunk")
     if strict and damaged:
         raise BitstreamError(damaged[0] + (f" (the first of {len(damaged)} faults)" if len(damaged) > 1 else ""))
-    tiles, end = header.num_tiles, header.num_tiles * header.num_layers
-    layers = tuple(tuple(chunks[start : start + tiles]) for start in range(0, end, tiles))
+    by_layer = tuple(tuple(chunks[start : start + tiles]) for start in range(0, end, tiles))
     extra = {kind: chunk for kind, chunk in zip(kinds, chunks[end:], strict=True) if not kind & MAY_BE_IGNORED}
-    return Container(header, layers, extra, tuple(damaged))
+    return Container(header, by_layer, extra, tuple(damaged))
+
+
+def _bytes(data: BytesLike, name: str) -> memoryview:
+    try:
+        return memoryview(data).cast("B")
+    except TypeError:
+        raise TypeError(f"{name} must be contiguous and bytes-like, got {type(data).__name__}") from None
 
 
 def _checked_chunk(chunk: BytesLike, name: str, limits: Limits) -> memoryview:
-    try:
-        view = memoryview(chunk).cast("B")
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}") from None
+    view = _bytes(chunk, name)
     if len(view) > (limit := min(limits.max_chunk_bytes, 2**32 - 1)):
         raise ValueError(f"{name}: {len(view)} bytes pass the limit of {limit}")
     return view

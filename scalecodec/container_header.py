@@ -104,6 +104,16 @@ class Header:
         """Tiles, and so chunks, of one layer."""
         return self.tiles_x * self.tiles_y
 
+    def count(self, layers: str | int) -> int:
+        """How many layers are meant by "all", "base" or a number; ValueError where the file has not so many."""
+        if isinstance(layers, str):
+            number = {"all": self.num_layers, "base": 1}.get(layers, 0)
+        else:
+            number = 0 if isinstance(layers, bool) or not hasattr(layers, "__index__") else operator.index(layers)
+        if not 1 <= number <= self.num_layers:
+            raise ValueError(f'layers must be "all", "base" or a number from 1 to {self.num_layers}, got {layers!r}')
+        return number
+
 
 class Entry(NamedTuple):
     """One chunk, as the index lists it."""

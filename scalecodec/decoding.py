@@ -16,7 +16,7 @@ from .container import ALPHA, ICC_PROFILE, Container, Header, Limits, unpack
 from .errors import BitstreamError
 from .image import Picture
 from .models import ScalableModel
-from .regions import checked_region, layers_of
+from .regions import checked_region
 from .tile_decoder import TileDecoder
 from .transform import join, synthesise
 
@@ -56,8 +56,8 @@ def decode(
     blob : bytes-like, a whole file
     layers : "all", "base", or the number of layers to decode, from 1
     roi : (x, y, width, height) in pixels; only the tiles it touches, and their neighbours' latents, are decoded
-    strict : raise on any damage. If not, lost chunks show the layers before them, or grey; :func:`decode_all` says
-        which.
+    strict : raise on any damage to what is decoded. If not, lost chunks show the layers before them, or grey;
+        :func:`decode_all` says which.
     model : needed only where the file's model is not in the zoo: its name, weight file or the model itself
 
     Returns
@@ -68,7 +68,8 @@ def decode(
     Raises
     ------
     BitstreamError
-        The file is damaged, cut off, or needs another model; the message says which.
+        The file is damaged in what is decoded, or needs another model, or a tile of the region lacks layers without
+        which it shows no picture; the message says which.
     ValueError
         ``layers`` or ``roi`` do not fit the file.
     """
@@ -85,13 +86,14 @@ def decode_all(
     limits: Limits | None = None,
 ) -> Decoded:
     """As :func:`decode`, with the colour profile, the header and the list of what was lost."""
-    container = unpack(blob, strict=strict, limits=limits or Limits())
+    container = unpack(blob, layers=layers, strict=strict, limits=limits or Limits())
     header = container.header
-    number = layers_of(layers, header)
+    number = header.count(layers)
     region = (0, 0, header.width, header.height) if roi is None else checked_region(roi, header)
-    tiles = TileDecoder(container, model, number, strict, lambda theirs, count: theirs.shows(count))
+    tiles = TileDecoder(container, model, number, strict)
     if not tiles.model.shows(number):
-        raise ValueError(f"the first {number} of this file's {header.num_layers} layers show no picture")
+        hint = ": they are for a network, see features()" if isinstance(tiles.model, ScalableModel) else ""
+        raise ValueError(f"the first {number} of the {tiles.model.num_layers} layers show no picture{hint}")
     planes = 3 if header.channels > 2 else 1
     samples = synthesise(
         tiles.model, tiles.latent, tiles.grid, region, planes, header.bit_depth, tiles.spoilt, tiles.show
@@ -120,17 +122,25 @@ def features(
     Raises
     ------
     BitstreamError
-        The file is damaged, needs another model, or is of more than 2**24 pixels, which are decoded at once.
+        The file is damaged in these layers or lacks some of their tiles, needs another model, or is of more than 2**24
+        pixels, which are decoded at once.
     ValueError
         The model has no such task, or the file not its layers.
     """
-    container = unpack(blob, strict=strict, limits=limits or Limits())
-    header, number = container.header, operator.index(task) + 1
-    if not 1 <= number <= header.num_layers:
-        raise ValueError(f"a file of {header.num_layers} layers has tasks below that number, got {task}")
+    try:
+        number = operator.index(task) + 1
+    except TypeError:
+        raise TypeError(f"task must be an integer, got {task!r}") from None
+    try:
+        container = unpack(blob, layers=number, strict=strict, limits=limits or Limits())
+    except BitstreamError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"task {task} takes the first {number} layers: {error}") from None
+    header = container.header
     if header.width * header.height > _MAX_FEATURE_PIXELS:
         raise BitstreamError(f"features of more than {_MAX_FEATURE_PIXELS} pixels would take too much memory")
-    tiles = TileDecoder(container, model, number, strict, lambda _, count: count == number)
+    tiles = TileDecoder(container, model, number, strict, number)
     if not isinstance(tiles.model, ScalableModel) or number > len(tiles.model.tasks):
         raise ValueError(f"{type(tiles.model).__name__} has no task {task}")
     with torch.autocast("cpu", enabled=False):

@@ -1,7 +1,7 @@
 """Parts of a layered file: the first layers, and of those behind the base only the tiles that a region touches.
 
 Surprise first: what is left out of an enhancement is an empty chunk, and decodes as the layer before it does; so what
-:func:`keep` makes is a whole file, for any decoder.
+:func:`keep` makes is a whole file, for any decoder. Of a model whose picture takes all layers only the region is left.
 """
 
 from __future__ import annotations
@@ -50,13 +50,16 @@ def tiles_of(region: Region, header: Header) -> set[int]:
             raise ValueError(f"a mask must be {wanted}, got {region.dtype} {list(region.shape)}")
         by_rows = np.logical_or.reduceat(region, range(0, header.height, side), axis=0)
         return set(np.flatnonzero(np.logical_or.reduceat(by_rows, range(0, header.width, side), axis=1)).tolist())
-    rows, columns = touching(side, *checked_region(list(region), header))
+    rows, columns = touching(side, *checked_region(region, header))
     return {row * header.tiles_x + column for row in rows for column in columns}
 
 
-def checked_region(roi: Sequence[int], header: Header) -> tuple[int, int, int, int]:
+def checked_region(roi: Region, header: Header) -> tuple[int, int, int, int]:
     """The rectangle, if it lies in the picture; else ValueError."""
-    region = tuple(operator.index(number) for number in roi)
+    try:
+        region = tuple(operator.index(number) for number in roi)
+    except TypeError:
+        raise TypeError(f"roi must be integers (x, y, width, height), got {roi!r}") from None
     if len(region) != 4:
         raise ValueError(f"roi must be (x, y, width, height), got {region}")
     x, y, width, height = region
@@ -80,32 +83,22 @@ def keep(blob: Any, layers: str | int = "all", roi: Region | None = None) -> byt
     -------
     bytes
         A .scl file. Inside the region it decodes as the whole one does, but for up to 32 pixels along the borders of
-        tiles, where the synthesis sees neighbours that are no longer enhanced.
+        tiles, where the synthesis sees neighbours that are no longer enhanced. Where the base shows no picture,
+        nothing outside the region does.
 
     Raises
     ------
     BitstreamError
-        The file is damaged.
+        The file is damaged in what is to be kept, or in its header.
     ValueError
         ``layers`` or ``roi`` do not fit the file.
     """
-    container = unpack(blob)
+    container = unpack(blob, layers=layers)
     header = container.header
-    number = layers_of(layers, header)
+    number = header.count(layers)
     wanted = set(range(header.num_tiles)) if roi is None else tiles_of(roi, header)
     kept = [list(container.layers[0])]
     kept += [[chunk if at in wanted else b"" for at, chunk in enumerate(layer)] for layer in container.layers[1:number]]
     whole = [[chunk or b"" for chunk in layer] for layer in kept]
     ancillary = {kind: chunk for kind, chunk in container.ancillary.items() if chunk is not None}
     return pack(replace(header, num_layers=number), whole, ancillary)
-
-
-def layers_of(layers: str | int, header: Header) -> int:
-    """How many layers are meant; ValueError where the file has not so many."""
-    if isinstance(layers, str):
-        number = {"all": header.num_layers, "base": 1}.get(layers, 0)
-    else:
-        number = 0 if isinstance(layers, bool) or not hasattr(layers, "__index__") else operator.index(layers)
-    if not 1 <= number <= header.num_layers:
-        raise ValueError(f'layers must be "all", "base" or a number from 1 to {header.num_layers}, got {layers!r}')
-    return number

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from .coders import Coder, ModelLike, coder_for
@@ -25,8 +26,8 @@ class TileDecoder:
     container : as of `unpack`
     model : the file's, or None for the zoo's
     num_layers : to decode, at most
-    enough : whether a tile's first so many layers are of use; tiles with fewer count as lost
     strict : raise on any damage; if not, :attr:`lost` has a sentence for each
+    least : layers without which a tile counts as lost
 
     Raises
     ------
@@ -40,11 +41,11 @@ class TileDecoder:
         model: ModelLike | None,
         num_layers: int,
         strict: bool,
-        enough: Callable[[CompressionModel, int], bool] = lambda model, count: True,
+        least: int = 1,
     ) -> None:
         header = container.header
         _check_tile(header)
-        self._container, self._num_layers, self._strict, self._enough = container, num_layers, strict, enough
+        self._container, self._num_layers, self._strict, self._least = container, num_layers, strict, least
         self._coder = coder_for(header, model)
         if num_layers > self.model.num_layers:
             raise BitstreamError(f"this file has {header.num_layers} layers, and its model {self.model.num_layers}")
@@ -60,10 +61,10 @@ class TileDecoder:
         """Of one tile [1, M, h, w], from as many layers as are whole; None where these are not enough."""
         chunks = chunks_of(self._container, row * self._container.header.tiles_x + column, self._num_layers)
         latent, count = self._longest(chunks, row, column)
-        if latent is not None and not self._enough(self.model, count):
-            self.spoilt(row, column, "not there, and those before it are not enough", count)
-            return None
         self._there[row, column] = count
+        if latent is not None and count < self._least:
+            self.spoilt(row, column, "not there", count)
+            return None
         return latent
 
     def _longest(self, chunks: Sequence[bytes], row: int, column: int) -> tuple[Tensor | None, int]:
@@ -89,8 +90,14 @@ class TileDecoder:
         return self.model.decode_layers(chunks, shape, header.gain_index, header.stream)
 
     def show(self, row: int, column: int, latents: Tensor) -> Tensor:
-        """Pixels of a tile whose latent, and its neighbours', these are."""
-        return self.model.reconstruct(latents, self._there.get((row, column), self._num_layers))
+        """Pixels of a tile whose latent, and its neighbours', these are: grey, where it lacks layers to show any."""
+        count = self._there[row, column]
+        if not self.model.shows(count):
+            if count:  # else the base is lost, which has been said
+                self.spoilt(row, column, "not there, and those before it show no picture", count)
+            stride = self.model.latent_stride
+            return torch.full((1, 3, latents.shape[2] * stride, latents.shape[3] * stride), 0.5)
+        return self.model.reconstruct(latents, count)
 
     def spoilt(self, row: int, column: int, fault: str, layer: int = 0) -> None:
         """Report what is wrong with a tile."""

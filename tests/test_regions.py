@@ -62,22 +62,27 @@ def test_a_region_is_enhanced_and_the_rest_is_base(coded):
 
 @pytest.mark.parametrize("name", ["scalable", "disentangled"])
 def test_a_picture_that_needs_all_layers(name):
-    """Where these are left out it is grey, and said to be; a task needs no more than its own."""
+    """The region that was kept is shown; where it was left out it is grey, and said to be; a task needs its own."""
     model = awake(name)
     blob = codec.encode(picture(HEIGHT, WIDTH), model, gain=1.0, tile=SIDE)
     kept = codec.keep(blob, roi=ROI)
     last = model.num_layers - 1
-    with pytest.raises(BitstreamError, match="layer 1 tile 0: not there, and those before it are not enough"):
+    with pytest.raises(BitstreamError, match="layer 1 tile 0: not there, and those before it show no picture"):
         codec.decode(kept, model=model)
+    x, y, width, height = ROI
+    region = codec.decode(kept, model=model, roi=ROI)
     found = codec.decode_all(kept, model=model, strict=False)
     assert len(found.damaged) == 11
     samples = found.picture.samples
-    assert (samples[:, 384:] == 128).all()  # of which no neighbour is there either
+    np.testing.assert_array_equal(region, samples[y : y + height, x : x + width])
+    outside = np.ones((HEIGHT, WIDTH), bool)
+    outside[128:256, 128:256] = False
+    assert (samples[outside] == 128).all()
     whole = codec.decode(blob, model=model)
     np.testing.assert_array_equal(samples[160:224, 160:224], whole[160:224, 160:224])
     assert torch.equal(codec.features(kept, 0, model=model), codec.features(blob, 0, model=model))
     if last > 1:
-        with pytest.raises(BitstreamError, match="not enough"):
+        with pytest.raises(BitstreamError, match="layer 1 tile 0: not there"):
             codec.features(kept, 1, model=model)
 
 
@@ -102,12 +107,19 @@ def test_what_tiles_a_region_touches(coded):
         ((0, 0, 1), "must be \\(x, y, width, height\\)"),
         (np.zeros((3, 3), bool), "bool \\[300, 400\\], got bool \\[3, 3\\]"),
         (np.zeros((300, 400)), "got float64"),
+        (5, "integers \\(x, y, width, height\\), got 5"),
+        ((0.5, 0, 1, 1), "got \\(0.5, 0, 1, 1\\)"),
     ],
     ids=str,
 )
 def test_regions_that_are_none(coded, roi, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((ValueError, TypeError), match=words):
         codec.keep(coded[1], roi=roi)
+
+
+def test_a_picture_is_decoded_in_rectangles(coded):
+    with pytest.raises(TypeError, match="roi must be integers"):
+        decoded(coded, coded[1], roi=np.zeros((HEIGHT, WIDTH), bool))
 
 
 def test_layers_that_are_none(coded):
@@ -128,7 +140,8 @@ def test_a_damaged_enhancement_costs_its_tile(coded):
     pixels = found.picture.samples
     np.testing.assert_array_equal(pixels[160:224, 160:224], base[160:224, 160:224])
     np.testing.assert_array_equal(pixels[:96], full[:96])
-    np.testing.assert_array_equal(decoded(coded, bytes(damaged), layers="base", strict=False), base)
+    np.testing.assert_array_equal(decoded(coded, bytes(damaged), layers="base"), base)
+    assert codec.keep(bytes(damaged), "base") == codec.keep(coded[1], "base")
 
 
 def test_a_file_that_ends_within_its_enhancement(coded):
@@ -138,6 +151,10 @@ def test_a_file_that_ends_within_its_enhancement(coded):
     found = codec.decode_all(coded[1][:length], strict=False, model=coded[0])
     np.testing.assert_array_equal(found.picture.samples, base)
     assert len(found.damaged) == 12
+    np.testing.assert_array_equal(decoded(coded, coded[1][:length], layers="base"), base)
+    assert codec.keep(coded[1][:length], "base") == codec.keep(coded[1], "base")
+    with pytest.raises(BitstreamError, match="layer 0 tile 11: cut off"):
+        decoded(coded, coded[1][: length - 1], layers="base")
 
 
 def test_an_enhancement_with_a_right_checksum_and_wrong_bytes(coded):

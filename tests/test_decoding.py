@@ -65,7 +65,7 @@ def test_layers_for_machines_show_no_picture(coded):
     count = unpack(blob).header.num_layers
     assert codec.decode(blob, model=model).shape == (HEIGHT, WIDTH, 3)
     for layers in range(1, count):
-        with pytest.raises(ValueError, match=f"the first {layers} of the {count} layers show no picture: .* see features"):
+        with pytest.raises(ValueError, match=f"the first {layers} of the {count} layers show no .* see features"):
             codec.decode(blob, layers=layers, model=model)
     with pytest.raises(ValueError, match=f"the first 1 of the {count} layers show no picture"):
         codec.decode(codec.keep(blob, "base"), model=model)

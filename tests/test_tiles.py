@@ -166,6 +166,22 @@ def test_a_smaller_halo_would_show(model, monkeypatch):
     assert wrong > 10 * PIXEL_TOLERANCE * 65535
 
 
+def test_a_base_that_sees_features_sees_them_across_tiles(monkeypatch):
+    model = awake("disentangled")
+
+    def front(x):
+        around = torch.nn.functional.avg_pool2d(x, 8 + 2 * 44, stride=8, padding=44)
+        return torch.cat((around, around[:, :2] ** 2), 1)
+
+    model.attach([front])
+    samples = picture(256, 256)
+    (right,) = analyse(model, samples, Grid(256, 256, STRIDE, MULTIPLE, WHOLE))
+    grid = Grid(256, 256, STRIDE, MULTIPLE, 64)
+    assert (joined(analyse(model, samples, grid), grid) - right).abs().max() < LATENT_TOLERANCE
+    monkeypatch.setattr(model, "analysis_halo", 5)
+    assert (joined(analyse(model, samples, grid), grid) - right).abs().max() > 0
+
+
 # Regions
 
 REGIONS = {

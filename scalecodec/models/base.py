@@ -100,12 +100,15 @@ class CompressionModel(nn.Module):
         """8 bytes: SHA-256 prefix over the names and float32 bits of all that decides pixels; O(size). Tables and the
         integer form are :meth:`table_id`'s.
         """
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            if not name.endswith(TABLE_BUFFERS) and "integers" not in name.split("."):
-                digest.update(name.encode())
-                digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
-        return digest.digest()[:ID_BYTES]
+        return digest_of({name: tensor for name, tensor in self.state_dict().items() if self.decides_pixels(name)})
+
+    def decides_pixels(self, name: str) -> bool:
+        """Whether a weight's value does."""
+        return not name.endswith(TABLE_BUFFERS) and "integers" not in name.split(".")
+
+    def ids(self) -> dict[str, bytes]:
+        """What a weight file must agree with, by name: SHA-256 prefixes that cover all it holds."""
+        return {"model_id": self.model_id(), "table_id": self.table_id()}
 
     def table_id(self) -> bytes:
         """8 bytes: SHA-256 prefix over the ids of all coding tables, by name.
@@ -143,3 +146,12 @@ def checked_gains(gain: float | Tensor, x: Tensor) -> Tensor:
     if len(gains) not in (1, len(x)) or not bool((gains > 0).all()):
         raise ValueError(f"gain must be one positive number, or one for each of {len(x)} items, got {gains.tolist()}")
     return gains.expand(len(x))
+
+
+def digest_of(tensors: Mapping[str, Tensor]) -> bytes:
+    """8 bytes: SHA-256 prefix over names and float32 bits, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4").tobytes())
+    return digest.digest()[:ID_BYTES]

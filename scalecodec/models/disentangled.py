@@ -1,7 +1,8 @@
 """System 2: the base sees the picture and the task's features, the enhancement the picture only (Ozyilkan, Ulhaq, Choi
 and Racape 2023, arXiv:2301.04183). Layers as in the authors' slides; activations are ours, as they name none.
 
-The encoder needs the task's front half (:meth:`ScalableModel.attach`); the decoder needs nothing of it.
+The encoder needs the task's front half (:meth:`ScalableModel.attach`), unless it is blind; the decoder needs nothing of
+it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ class DisentangledModel(ScalableModel):
     """
 
     counts: tuple[int, ...] = (2,)
+    analysis_halo = 6  # the base's convolutions see 48 pixels of what the front half makes, and that as many for itself
 
     def __init__(self, channels: int = 96, features0: int = 256, blind: int = 0, **layers: Any) -> None:
+        if features0 < 1:
+            raise ValueError(f"features0 must be positive, got {features0}")
         self.blind = bool(blind)
         super().__init__(channels, features0, _STRIDE, **layers)
 
@@ -48,7 +52,7 @@ class DisentangledModel(ScalableModel):
         return sizes | ({"blind": 1} if self.blind else {})
 
     def analyse(self, x: Tensor) -> Tensor:
-        features = self.wanted(x, 0)
-        small = F.interpolate(x, features.shape[-2:], mode="bilinear", antialias=True)
-        seen = torch.cat((small, torch.zeros_like(features) if self.blind else features), 1)
+        small = F.interpolate(x, [side // _STRIDE for side in x.shape[-2:]], mode="bilinear", antialias=True)
+        blank = x.new_zeros(len(x), self.sizes[0], *small.shape[-2:])
+        seen = torch.cat((small, blank if self.blind else self.wanted(x, 0)), 1)
         return torch.cat((self.base_analysis(seen), self.g_a(x)), 1)

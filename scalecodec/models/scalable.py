@@ -2,7 +2,8 @@
 arXiv:2107.08373; 2021, arXiv:2105.10089). Two layers for one task, three for two.
 
 The tasks' networks are no part of the model. Training needs their front halves (:meth:`ScalableModel.attach`), decoding
-none: what comes out goes into their back halves.
+none: what comes out goes into their back halves. Nor are transforms to features part of what a file is of: others,
+trained for the same codec, take its files as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from scalecodec.layers import analysis, direct_feature_synthesis, feature_synthesis, synthesis
 
+from .base import digest_of
 from .layered import LayeredModel, mean_square
 
 Front = Callable[[Tensor], Tensor]
@@ -73,9 +75,19 @@ class ScalableModel(LayeredModel):
 
     def attach(self, fronts: Sequence[Front]) -> None:
         """Take the tasks' front halves: pixels [B, 3, H, W] in [0, 1] to what :meth:`features` is to give."""
+        if not isinstance(fronts, Sequence) or not all(map(callable, fronts)):
+            raise TypeError(f"fronts must be a sequence of callables, got {fronts!r}")
         if len(fronts) != len(self.sizes):
             raise ValueError(f"wanted {len(self.sizes)} front halves, got {len(fronts)}")
         self._fronts = tuple(fronts)
+
+    def decides_pixels(self, name: str) -> bool:
+        transforms = self.unpacked and name.startswith("tasks.")  # files of old are of their transforms, too
+        return super().decides_pixels(name) and not transforms
+
+    def ids(self) -> dict[str, bytes]:
+        tasks = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("tasks.")}
+        return super().ids() | ({"tasks_id": digest_of(tasks)} if self.unpacked else {})
 
     def weigh(self, pictures: Tensor, weights: Sequence[float]) -> None:
         """Weigh the tasks' errors: ``weights`` times the variance of these pictures over that of their features, whose

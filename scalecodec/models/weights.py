@@ -68,8 +68,7 @@ def save_weights(model: CompressionModel, path: str | os.PathLike[str]) -> None:
         "format": _FORMAT,
         "model": name_of(model),
         "config": json.dumps(_checked_config(model.config())),
-        "model_id": model.model_id().hex(),
-        "table_id": model.table_id().hex(),
+        **{name: value.hex() for name, value in model.ids().items()},
     }
     state = model.state_dict()
     tensors = {}
@@ -84,7 +83,7 @@ def save_weights(model: CompressionModel, path: str | os.PathLike[str]) -> None:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The file's ``format``, ``model``, ``config`` (JSON), ``model_id`` and ``table_id`` (hex), weights unread.
+    """The file's ``format``, ``model``, ``config`` (JSON), ``model_id`` and other ids (hex), weights unread.
 
     Raises
     ------
@@ -124,10 +123,10 @@ def load_weights(path: str | os.PathLike[str]) -> CompressionModel:
         _check_form(tensors, model.state_dict())
         model.load_state_dict(_unpacked(tensors))
         _check_values(model)
-        ids = (model.model_id().hex(), model.table_id().hex())
+        ids = {name: value.hex() for name, value in model.ids().items()}
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BitstreamError(f"{os.fspath(path)}: damaged weight file: {error}") from error
-    if ids != (metadata["model_id"], metadata["table_id"]):
+    if ids != {name: metadata.get(name) for name in ids}:
         raise BitstreamError(f"{os.fspath(path)}: damaged weight file: its ids are {ids}, not what it says")
     return model.eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import numpy as np
 import pytest
@@ -103,6 +104,45 @@ def test_ids_tell_tables_and_integers_from_weights():
         other.coders[1].integers.get_buffer("limits")[0] -= 1
     assert one.model_id() == other.model_id()
     assert one.table_id() != other.table_id()
+
+
+@pytest.mark.parametrize("name", ["scalable", "disentangled"])
+def test_a_transform_of_another_training_takes_the_files(x, tmp_path, name):
+    """Files are of the codec; a weight file is of its transforms, too, and says when they are damaged."""
+    one, other = awake(name), awake(name)
+    with torch.no_grad():
+        other.tasks[0][-1].bias.add_(1)
+    assert one.model_id() == other.model_id()
+    coded = one.compress(x, 0.5)
+    decoded = [m.decompress(coded["strings"][:1], coded["shape"], coded["gain_index"])["y_hat"] for m in (one, other)]
+    assert torch.equal(*decoded)
+    torch.testing.assert_close(other.features(decoded[0], 0), one.features(decoded[0], 0) + 1)
+    models.save_weights(one, tmp_path / "whole.safetensors")
+    blob = bytearray((tmp_path / "whole.safetensors").read_bytes())
+    start = 8 + int.from_bytes(blob[:8], "little")
+    header = json.loads(blob[8:start])
+    blob[start + header["tasks.0.0.weight"]["data_offsets"][0]] ^= 1
+    (tmp_path / "damaged.safetensors").write_bytes(bytes(blob))
+    with pytest.raises(BitstreamError, match="damaged weight file: its ids are"):
+        models.load(tmp_path / "damaged.safetensors")
+    old = awake("scalable", unpacked=0)
+    assert set(old.ids()) == {"model_id", "table_id"}
+    before = old.model_id()
+    with torch.no_grad():
+        old.tasks[0][-1].bias.add_(1)
+    assert old.model_id() != before
+
+
+def test_front_halves_that_are_none():
+    model = awake("scalable")
+    front = model._fronts[0]
+    for fronts in (None, front, "ab", ["x", front]):
+        with pytest.raises(TypeError, match="fronts must be a sequence of callables"):
+            model.attach(fronts)
+    with pytest.raises(ValueError, match="wanted 2 front halves, got 1"):
+        model.attach([front])
+    with pytest.raises(ValueError, match="features0 must be positive, got 0"):
+        create("disentangled", features0=0)
 
 
 @pytest.mark.parametrize("shared", [0, 1])
@@ -212,6 +252,9 @@ def test_only_the_encoder_of_a_disentangled_base_needs_the_task(x):
     seeing, blind = awake("disentangled"), awake("disentangled", blind=1)
     assert not torch.equal(seeing.analyse(x)[:, :6], blind.analyse(x)[:, :6])
     coded = blind.compress(x, 0.5)
+    unattached = create("disentangled", **blind.config())
+    unattached.load_state_dict(blind.state_dict())
+    assert unattached.eval().compress(x, 0.5) == coded
     blind.attach([lambda pictures: 100 * torch.ones(len(pictures), 5, 16, 24)])
     assert blind.compress(x, 0.5) == coded
     alone = create("disentangled", **blind.config())
@@ -220,7 +263,7 @@ def test_only_the_encoder_of_a_disentangled_base_needs_the_task(x):
     assert "x_hat" not in decoded
     assert alone.features(decoded["y_hat"], 0).shape == (2, 5, 16, 24)
     with pytest.raises(ValueError, match="attach the tasks' front halves first"):
-        alone.compress(x, 0.5)
+        create("disentangled", **seeing.config()).compress(x, 0.5)
 
 
 @pytest.mark.parametrize(

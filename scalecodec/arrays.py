@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -67,6 +68,14 @@ def as_output(value: IntegerArray, shape: tuple[int, ...]) -> NDArray[np.integer
     if not (array.flags.c_contiguous and array.flags.aligned and array.flags.writeable):
         raise ValueError("out must be C-contiguous, aligned and writable")
     return array
+
+
+def as_index(value: Any, name: str) -> int:
+    """Python's own integer; TypeError where it is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
 
 
 def as_bytes(data: Any) -> memoryview:

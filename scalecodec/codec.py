@@ -8,7 +8,6 @@ that codes noise, too (denoise-fine), has 14 bytes a pixel for latents, and synt
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +19,7 @@ from PIL import Image
 
 from . import image as image_files
 from .alpha import encode_alpha
+from .arrays import as_index
 from .coders import Coder, ModelLike, coder_of
 from .container import ALPHA, ICC_PROFILE, Header, Limits, pack
 from .decoding import Decoded, decode, decode_all, features
@@ -62,7 +62,7 @@ def encode(
     target_bytes : a file not above this many bytes is made, within 1 % of it wherever the gains reach that; three to
         six encodings of the latents
     tile : side in pixels of what decodes alone, a power of two from 64 to 2048; 1024 by default. Small ones let a
-        region cost little, and each 10 to 60 bytes a layer.
+        region cost little, and each 5 to 100 bytes a layer.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def encode(
         More than one rate is asked for, one is out of range, no gain gets down to ``target_bytes``, or the picture's
         shape or size is not as above.
     TypeError
-        The picture is of none of the types.
+        The picture is of none of the types, or a number is none.
     BitstreamError
         The picture's or the weights' file is damaged.
     """
@@ -104,14 +104,14 @@ def _rate_choice(
     if sum(choice is not None for choice in (quality, gain, target_bytes)) > 1:
         raise ValueError("give one of quality, gain and target_bytes, not several")
     if target_bytes is not None:
-        budget = operator.index(target_bytes)
+        budget = as_index(target_bytes, "target_bytes")
         if budget < 1:
             raise ValueError(f"target_bytes must be positive, got {budget}")
         return lambda at: largest_within(at, NUM_GAINS, budget)
     if gain is not None:
         index = nearest_gain_index(gain)
     else:
-        quality = DEFAULT_QUALITY if quality is None else operator.index(quality)
+        quality = DEFAULT_QUALITY if quality is None else as_index(quality, "quality")
         if not 0 <= quality <= 100:
             raise ValueError(f"quality must lie in [0, 100], got {quality}")
         index = round(quality / 100 * (NUM_GAINS - 1))
@@ -157,7 +157,7 @@ def _header(picture: Picture, coder: Coder, tile_log2: int) -> Header:
 
 
 def _tile_log2(tile: int) -> int:
-    log2 = operator.index(tile).bit_length() - 1
+    log2 = as_index(tile, "tile").bit_length() - 1
     if not 6 <= log2 <= 11 or tile != 1 << log2:
         raise ValueError(f"tile must be a power of two from 64 to 2048, got {tile}")
     return log2

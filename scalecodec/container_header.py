@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from scalecodec import _core
+from scalecodec.arrays import as_index
 from scalecodec.errors import BitstreamError
 from scalecodec.fields import Fields, varint
 from scalecodec.streams import BY_KIND, LANES, Stream
@@ -81,10 +82,7 @@ class Header:
             if len(value) != 8:
                 raise ValueError(f"{name} must be 8 bytes, got {len(value)}")
         for name, allowed in _RANGES.items():
-            try:
-                number = operator.index(getattr(self, name))
-            except TypeError:
-                raise TypeError(f"{name} must be an integer, got {getattr(self, name)!r}") from None
+            number = as_index(getattr(self, name), name)
             if number not in allowed:
                 raise ValueError(f"{name} must be in {allowed}, got {number}")
             object.__setattr__(self, name, number)  # Python's own integer: NumPy's would wrap in a product

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from .alpha import decode_alpha
+from .arrays import as_index
 from .coders import ModelLike
 from .container import ALPHA, ICC_PROFILE, Container, Header, Limits, unpack
 from .errors import BitstreamError
@@ -127,10 +127,7 @@ def features(
     ValueError
         The model has no such task, or the file not its layers.
     """
-    try:
-        number = operator.index(task) + 1
-    except TypeError:
-        raise TypeError(f"task must be an integer, got {task!r}") from None
+    number = as_index(task, "task") + 1
     try:
         container = unpack(blob, layers=number, strict=strict, limits=limits or Limits())
     except BitstreamError:

@@ -9,9 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 from scalecodec import __version__, codec, image, speed
 from scalecodec.cli import main, terminal
+from scalecodec.eval.networks import SqueezeNet
+from scalecodec.eval.task_networks import named
 from scalecodec.gains import GAIN_TABLE
 from scalecodec.models import load, save_weights
 
@@ -136,6 +139,32 @@ def test_part_of_a_file_is_kept(run, folder):
     assert "from 1 to 2" in done.err
 
 
+def test_a_network_gets_its_features(run, folder):
+    model = awake("scalable")
+    save_weights(model, "layered.safetensors")
+    assert run("encode", "rgb.png", "-m", "layered.safetensors").status == 0
+    blob = (folder / "rgb.scl").read_bytes()
+    for task in (0, 1):
+        done = run("decode", "rgb.scl", "-m", "layered.safetensors", "--features", task, "--json", "-o", f"{task}.npy")
+        found = np.load(f"{task}.npy", allow_pickle=False)
+        assert json.loads(done.out) == {"output": f"{task}.npy", "shape": list(found.shape)}
+        np.testing.assert_array_equal(found, codec.features(blob, task, model=model).numpy())
+    assert run("decode", "rgb.scl", "-m", "layered.safetensors", "--features", 0).out.startswith(
+        "rgb.npy: float32 [1, "
+    )
+
+
+def test_an_encoder_gets_the_network_it_sees(run, folder):
+    save_weights(awake("disentangled", features0=256), "layered.safetensors")
+    assert "name the network with --task" in run("encode", "rgb.png", "-m", "layered.safetensors").err
+    save_file(SqueezeNet().state_dict(), "network.safetensors")
+    task = "squeezenet:network.safetensors:features.7"
+    assert run("encode", "rgb.png", "-m", "layered.safetensors", "--task", task, "-q", 60).status == 0
+    model = load("layered.safetensors")
+    model.attach([named(task)])
+    assert (folder / "rgb.scl").read_bytes() == codec.encode("rgb.png", model, quality=60)
+
+
 def test_a_damaged_file_is_decoded_only_when_asked_to(run, folder):
     blob = (folder / "coded.scl").read_bytes()
     (folder / "cut.scl").write_bytes(blob[:-5])
@@ -182,6 +211,14 @@ FAILURES = {
     "info of a picture": (["info", "rgb.png"], "rgb.png: not a .scl file"),
     "demo of grey": (["demo", "grey.png"], "grey.png: the demo takes an 8-bit RGB picture"),
     "eval of nothing": (["eval", "empty"], "no picture in this folder"),
+    "eval scalable of nothing": (["eval", "scalable"], "eval scalable wants a FOLDER behind it"),
+    "an option of another eval": (["eval", ".", "--every", "0"], "--every is for eval scalable"),
+    "no MS-SSIM where there is none": (["eval", "scalable", ".", "--no-ms-ssim"], "--no-ms-ssim is for eval vbr"),
+    "features of a picture": (["decode", "coded.scl", *SMALL, "--features", "0"], "has no task 0"),
+    "features of a region": (["decode", "coded.scl", "--features", "0", "--roi", "0,0,1,1"], "of the whole picture"),
+    "a task for a picture": (["encode", "rgb.png", *SMALL, "--task", "a:b:c"], "small.safetensors is for no task"),
+    "keep in place": (["keep", "coded.scl", "-o", "./coded.scl"], "coded.scl is the file itself"),
+    "train to be judged by nothing": (["train", ".", "out", "--validate", "empty"], "empty: no image files"),
     "unknown anchor": (["eval", ".", "--anchors", "bpg"], "bpg"),
     "gains of words": (["eval", ".", "--gains", "1,x"], "wanted numbers with commas between them, got '1,x'"),
     "train on nothing": (["train", "empty", "out"], "no image files"),

@@ -1,4 +1,4 @@
-"""scalecodec decode: a .scl file to a picture."""
+"""scalecodec decode: a .scl file to a picture, or to what a network needs of it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ def add_parts(parser: argparse.ArgumentParser, roi: str) -> None:
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("decode", help="decode a .scl file into a picture")
+    parser = commands.add_parser("decode", help="decode a .scl file into a picture, or for a network")
     parser.add_argument("file", help=".scl file")
     parser.add_argument(
         "-o", "--output", help="the suffix names the format; default: the file's name with .png, if that is free"
     )
     add_parts(parser, "decode this rectangle only, in pixels")
+    parser.add_argument(
+        "--features",
+        type=int,
+        metavar="N",
+        help="not the picture, but what goes into the back half of task N's network, from 0: a .npy file [1, C, h, w]",
+    )
     parser.add_argument("--lenient", action="store_true", help="decode what is left of a damaged file")
     parser.add_argument("-m", "--model", help="name or weight file, where the zoo does not have the file's model")
     add_json(parser)
@@ -44,9 +50,12 @@ def run(options: argparse.Namespace) -> None:
     from scalecodec import codec, image
 
     blob = Path(options.file).read_bytes()
-    output = Path(options.output or Path(options.file).with_suffix(".png"))
+    inner = options.features is not None
+    output = Path(options.output or Path(options.file).with_suffix(".npy" if inner else ".png"))
     if options.output is None and output.exists():  # most often the very picture that was encoded
         raise FileExistsError(f"{output} exists: name the output with -o to replace it")
+    if inner:
+        return _features(options, blob, output)
     with blaming(options.file):
         decoded = codec.decode_all(
             blob, layers=options.layers, roi=options.roi, strict=not options.lenient, model=options.model
@@ -64,3 +73,21 @@ def run(options: argparse.Namespace) -> None:
         "damaged": list(decoded.damaged),
     }
     show(options, result, f"{output}: {width} x {height}, {channels} channels of {result['bit_depth']} bits")
+
+
+def _features(options: argparse.Namespace, blob: bytes, output: Path) -> None:
+    import io
+
+    import numpy as np
+
+    from scalecodec import codec, container
+
+    if options.layers != "all" or options.roi:
+        raise ValueError("--features are those of the whole picture, from the layers that they take")
+    with blaming(options.file):
+        found = codec.features(blob, options.features, strict=not options.lenient, model=options.model)
+    file = io.BytesIO()
+    np.save(file, found.numpy(), allow_pickle=False)
+    container.write_atomic(output, file.getvalue())
+    shape = list(found.shape)
+    show(options, {"output": str(output), "shape": shape}, f"{output}: float32 {shape}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from .terminal import add_json, show
 
@@ -18,6 +19,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     rate.add_argument("-b", "--target-bytes", type=int, help="largest file not above this many bytes")
     parser.add_argument("--tile", type=int, help="side of what decodes alone, 64 to 2048 pixels (default: 1024)")
     parser.add_argument("-m", "--model", default=None, help="name in the zoo or weight file (default: vbr-mean)")
+    parser.add_argument(
+        "--task",
+        action="append",
+        default=[],
+        metavar="NAME:WEIGHTS:LAYER",
+        help="network whose features the model's encoder sees, as in squeezenet:FILE:features.5 (disentangled)",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -31,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"{output} is the picture itself: name another output with -o")
     blob = codec.encode(
         picture,
-        options.model or codec.DEFAULT_MODEL,
+        _model(options),
         quality=options.quality,
         gain=options.gain,
         target_bytes=options.target_bytes,
@@ -49,3 +57,18 @@ def run(options: argparse.Namespace) -> None:
         "gain_index": gain_index,
     }
     show(options, result, f"{output}: {len(blob)} bytes, {result['bits_per_pixel']:.3f} bits per pixel")
+
+
+def _model(options: argparse.Namespace) -> Any:
+    from scalecodec import codec, models
+    from scalecodec.eval.task_networks import named
+
+    name = options.model or codec.DEFAULT_MODEL
+    model = models.load(name)
+    if options.task:
+        if not isinstance(model, models.ScalableModel):
+            raise ValueError(f"{name} is for no task, got --task {options.task[0]}")
+        model.attach([named(text) for text in options.task])
+    elif isinstance(model, models.DisentangledModel) and not model.blind:
+        raise ValueError(f"the encoder of {name} sees a network's features: name the network with --task")
+    return model

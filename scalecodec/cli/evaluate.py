@@ -17,7 +17,7 @@ _ANCHORS = ("jpeg", "webp", "jpeg2000", "avif")
 
 def _gains(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
         raise argparse.ArgumentTypeError(f"wanted numbers with commas between them, got {text!r}") from None
 
@@ -77,7 +77,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--gains", type=_gains, help="comma-separated gains (default: nine from 0.064 to 1)")
     parser.add_argument("--anchors", default=",".join(_ANCHORS), help="comma-separated, or empty for none")
     parser.add_argument("--no-ms-ssim", action="store_true", help="PSNR only")
-    parser.add_argument("-o", "--output", help="folder for rows.csv, means.csv, results.json and psnr.png, ms_ssim.png")
+    parser.add_argument("-o", "--output", help="folder for tables and plots")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -87,6 +87,8 @@ def run(options: argparse.Namespace) -> None:
     from scalecodec.container import write_atomic
 
     *kind, pictures = options.what
+    if not kind and pictures in ("vbr", "scalable") and not Path(pictures).is_dir():
+        raise ValueError(f"eval {pictures} wants a FOLDER behind it")
     _refuse_others(options, kind)
     if kind == ["scalable"]:
         return evaluate_scalable.run(options, pictures)
@@ -132,10 +134,12 @@ def _refuse_others(options: argparse.Namespace, kind: list[str]) -> None:
         *((name, ["scalable"]) for name in ("task", "number", "instances", "every")),
         *((name, ["vbr"]) for name in ("single", "published")),
         ("beside", ["vbr", "scalable"]),
+        ("no_ms_ssim", ["vbr", ""]),
     ):
-        given = getattr(options, name) not in (None, False, [])
-        if given and not set(kind) & set(kinds):
-            raise ValueError(f"--{name} is for eval {' or '.join(kinds)}")
+        value = getattr(options, name)
+        given = value is not None and value is not False and value != []
+        if given and not set(kind or [""]) & set(kinds):
+            raise ValueError(f"--{name.replace('_', '-')} is for eval {' or '.join(kinds)}".rstrip())
 
 
 def _codec_rungs(options: argparse.Namespace) -> list[Any]:

@@ -66,9 +66,10 @@ def _task(options: argparse.Namespace, folder: str) -> Any:
     from scalecodec.eval.networks import fastestdet, squeezenet
 
     check_instances(options.task.split(":")[0], options.instances)
+    every = 1 if options.every is None else options.every
     if options.instances is None:
-        return feature_tasks.Classes(folder, every=options.every or 1, preprocess=squeezenet.square)
-    return feature_tasks.Boxes(folder, options.instances, every=options.every or 1, preprocess=fastestdet.stretched)
+        return feature_tasks.Classes(folder, every=every, preprocess=squeezenet.square)
+    return feature_tasks.Boxes(folder, options.instances, every=every, preprocess=fastestdet.stretched)
 
 
 def _with_task(model: Any, name: str, network: Any, number: int) -> Any:

@@ -26,9 +26,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> None:
     from scalecodec import codec, container
 
-    blob = Path(options.file).read_bytes()
+    blob, output = Path(options.file).read_bytes(), Path(options.output)
+    if output.exists() and output.samefile(options.file):
+        raise ValueError(f"{output} is the file itself: what is not kept would be lost")
     with blaming(options.file):
         kept = codec.keep(blob, options.layers, options.roi)
-    container.write_atomic(options.output, kept)
+    container.write_atomic(output, kept)
     result = {"output": options.output, "bytes": len(kept), "of_bytes": len(blob)}
     show(options, result, f"{options.output}: {len(kept)} of {len(blob)} bytes")

@@ -75,9 +75,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> None:
     from scalecodec.eval.task_networks import named
     from scalecodec.train import TrainConfig, train
+    from scalecodec.train.data import image_paths
 
     settings = {field.name: getattr(options, field.name) for field in fields(TrainConfig)}
     networks = [named(text) for text in options.tasks.split(",") if text]
+    if options.validate:
+        image_paths(options.validate)  # before hours of training
     model = train(TrainConfig(**settings), _progress, networks)
     if model is None:  # one of torchrun's other processes
         return

@@ -36,9 +36,14 @@ def create(name: str, **config: int) -> CompressionModel:
     ValueError
         No model has this name.
     """
+    return class_of(name)(**config)
+
+
+def class_of(name: str) -> type[CompressionModel]:
+    """The class that :func:`create` makes; ValueError where no model has this name."""
     if name not in MODELS:
         raise ValueError(f"no model named {name!r}; there are {', '.join(MODELS)}")
-    return MODELS[name](**config)
+    return MODELS[name]
 
 
 def name_of(model: CompressionModel) -> str:

@@ -118,7 +118,7 @@ def load_weights(path: str | os.PathLike[str]) -> CompressionModel:
         config = _BEFORE.get(metadata["model"], {}) | _checked_config(json.loads(metadata["config"]))
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        _check_size(metadata["model"], config)
+        check_sizes(metadata["model"], config)
         model = create(metadata["model"], **config)
         _check_form(tensors, model.state_dict())
         model.load_state_dict(_unpacked(tensors))
@@ -188,9 +188,12 @@ def _checked_config(config: Any) -> dict[str, int]:
     return config
 
 
-def _check_size(name: str, config: dict[str, int]) -> None:
+def check_sizes(name: str, config: dict[str, int]) -> None:
+    """ValueError where no file would hold a model of these sizes; nothing of its size is allocated."""
     with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in create(name, **config).parameters())
+        model = create(name, **config)
+    _checked_config(model.config())
+    count = sum(parameter.numel() for parameter in model.parameters())
     if count > _MAX_PARAMETERS:
         raise ValueError(f"{count} parameters, of which at most {_MAX_PARAMETERS} are allowed")
 

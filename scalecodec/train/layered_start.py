@@ -50,6 +50,11 @@ def layered_weights(
     if isinstance(model, FrequencyModel):
         return band_weights(plain, model, by_scale(plain), pictures())
     theirs = learned(plain)
+    if isinstance(model, FineDenoisingModel | DisentangledModel):
+        number = 0 if isinstance(model, FineDenoisingModel) else 1
+        if model.layer_channels[number] != plain.latent_channels:
+            got = f"{plain.latent_channels}, got {model.layer_channels[number]}"
+            raise ValueError(f"layer {number} is to have the plain model's latent channels, {got}")
     if isinstance(model, FineDenoisingModel):
         return _coder(theirs, 0) | _part(theirs, "g_a.", "g_a.") | _part(theirs, "g_s.", "g_clean.")
     if isinstance(model, DisentangledModel):

@@ -65,7 +65,7 @@ def _check_resumable(config: TrainConfig, saved: dict[str, Any]) -> None:
     for name in _SETTLED:
         then = saved.get(name, _BEFORE.get(name))
         if then != getattr(config, name):
-            raise ValueError(f"{config.out} holds a run with {name} {then}, got {getattr(config, name)}")
+            raise ValueError(f"{config.out} holds a run with {name} {then!r}, got {getattr(config, name)!r}")
 
 
 class Trainer:

@@ -20,8 +20,8 @@ from .config import TrainConfig
 from .data import RandomCrops
 from .layered_start import layered_weights
 from .learned import TRANSFORMS, follows_rate, is_learned
+from .sizes import model_sizes
 
-_TRIED = 256  # pixels of a side, to see what a task makes of them
 _WEIGHED = 32  # crops
 
 
@@ -30,24 +30,7 @@ def new_model(config: TrainConfig, fronts: Sequence[Front] = ()) -> CompressionM
 
     ``fronts``: the front halves of its tasks' networks, from pictures [B, 3, H, W] in [0, 1].
     """
-    if len(fronts) != len([name for name in config.tasks.split(",") if name]):
-        raise ValueError(f"tasks {config.tasks!r} want as many front halves, got {len(fronts)}")
-    if config.layers:
-        sizes = {f"layer{number}": int(size) for number, size in enumerate(config.layers.split(","))}
-        sizes |= {"shared": int(config.shared)}
-    else:
-        sizes = {"latent_channels": config.latent_channels}
-    sizes |= _task_sizes(config, fronts) | ({"blind": 1} if config.blind else {})
-    try:
-        model = create(
-            config.model,
-            channels=config.channels,
-            **sizes,
-            offsets=config.offsets,
-            hyper_step=config.hyper_step,
-        )
-    except TypeError as error:
-        raise ValueError(f"{config.model} is built of other sizes: {error}") from error
+    model = create(config.model, **model_sizes(config, fronts))
     if isinstance(model, ScalableModel):
         model.attach(fronts)
         model.weigh(_some(config), [config.task_weight] * len(fronts))
@@ -60,24 +43,6 @@ def _some(config: TrainConfig) -> Tensor:
     """Crops to weigh errors by."""
     crops = RandomCrops(config.data, config.crop, _WEIGHED, config.seed)
     return torch.stack([crops[number] for number in range(_WEIGHED)])
-
-
-def _task_sizes(config: TrainConfig, fronts: Sequence[Front]) -> dict[str, int]:
-    """Channels and stride of each task's tensor."""
-    sizes: dict[str, int] = {}
-    for number, front in enumerate(fronts):
-        with torch.no_grad():
-            found = front(torch.zeros(1, 3, _TRIED, _TRIED))
-        if found.dim() != 4:
-            raise ValueError(f"a task's inner tensor must be [B, C, h, w], got {tuple(found.shape)}")
-        strides = [stride for stride in (4, 8, 16) if abs(_TRIED // stride - found.shape[-1]) <= 2]
-        if not strides:
-            raise ValueError(f"of {_TRIED} pixels a task makes {found.shape[-1]}: strides are 4, 8 or 16")
-        sizes |= {f"features{number}": found.shape[1]}
-        if config.model == "disentangled" and strides != [8]:
-            raise ValueError(f"a disentangled model's task is of stride 8, got {strides[0]}")
-        sizes |= {f"stride{number}": strides[0]} if config.model != "disentangled" else {}
-    return sizes
 
 
 def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[], Tensor]) -> None:

@@ -51,7 +51,7 @@ class TrainConfig:
     layers: str = ""
     shared: bool = False
     tasks: str = ""
-    task_weight: float = 1.0
+    task_weight: float = 0.03
     blind: bool = False
     only: str = ""
     steps: int = 100_000

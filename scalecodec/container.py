@@ -31,7 +31,7 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Container:
-    """What a file holds. A chunk that is cut off or damaged is None."""
+    """What a file holds. A chunk that is cut off, damaged or not looked at is None."""
 
     header: Header
     layers: tuple[tuple[bytes | None, ...], ...]  # [layer][tile], base first, tiles in raster order
@@ -40,7 +40,7 @@ class Container:
 
     @property
     def complete(self) -> bool:
-        """Whether `unpack(strict=True)` would take the same bytes."""
+        """Whether `unpack(strict=True)` would take the same bytes, of as many layers."""
         return not self.damaged
 
 
@@ -98,7 +98,8 @@ def unpack(
     data : bytes-like
         Any C-contiguous buffer; the chunks returned are copies of it.
     layers : "all", "base", or a number from 1
-        Only so many are looked at: chunks of those behind are None, and need not be there.
+        Only so many are looked at: chunks of those behind are None, and need not be there; nor need a colour profile,
+        which comes last.
     strict : bool
         Whether a damaged, missing or left-over byte raises. If not, a chunk that is not wholly there and whole is None
         and `damaged` says why. Damage to the header raises in any case.
@@ -121,15 +122,17 @@ def unpack(
     (header, kinds, entries), position = decode_head(view, limits)
     tiles, end = header.num_tiles, header.num_tiles * header.num_layers
     unseen = range(header.count(layers) * tiles, end)
+    spare = {end + place for place, kind in enumerate(kinds) if unseen and kind != ALPHA}
     chunks: list[bytes | None] = []
     damaged = []
     for i, entry in enumerate(entries):
         chunk = view[position : position + entry.length]
         position += entry.length
-        fault = "" if i in unseen else _fault(chunk, entry)
+        ignored = i in unseen or (i in spare and len(chunk) < entry.length)
+        fault = "" if ignored else _fault(chunk, entry)
         if fault:
             damaged.append(f"{_name(i, header, kinds)}: {fault}")
-        chunks.append(None if fault or i in unseen else bytes(chunk))
+        chunks.append(None if fault or ignored else bytes(chunk))
     if len(view) > position:
         damaged.append(f"{len(view) - position} bytes follow the last chunk")
     if strict and damaged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -103,11 +102,13 @@ class Header:
         return self.tiles_x * self.tiles_y
 
     def count(self, layers: str | int) -> int:
-        """How many layers are meant by "all", "base" or a number; ValueError where the file has not so many."""
+        """How many layers are meant by "all", "base" or a number; ValueError where the file has not so many, TypeError
+        where it is neither.
+        """
         if isinstance(layers, str):
             number = {"all": self.num_layers, "base": 1}.get(layers, 0)
         else:
-            number = 0 if isinstance(layers, bool) or not hasattr(layers, "__index__") else operator.index(layers)
+            number = 0 if isinstance(layers, bool) else as_index(layers, "layers")
         if not 1 <= number <= self.num_layers:
             raise ValueError(f'layers must be "all", "base" or a number from 1 to {self.num_layers}, got {layers!r}')
         return number

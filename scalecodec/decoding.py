@@ -33,7 +33,7 @@ class Decoded:
     header : Header
     damaged : tuple of str
         One sentence for every chunk that was lost. Its tile shows the layers before it, or grey where these show no
-        picture. Empty: all is as encoded.
+        picture. Empty: all that was decoded is as encoded.
     """
 
     picture: Picture
@@ -56,8 +56,8 @@ def decode(
     blob : bytes-like, a whole file
     layers : "all", "base", or the number of layers to decode, from 1
     roi : (x, y, width, height) in pixels; only the tiles it touches, and their neighbours' latents, are decoded
-    strict : raise on any damage to what is decoded. If not, lost chunks show the layers before them, or grey;
-        :func:`decode_all` says which.
+    strict : raise on any damage to these layers, in whatever tile. If not, lost chunks show the layers before them,
+        or grey; :func:`decode_all` says which.
     model : needed only where the file's model is not in the zoo: its name, weight file or the model itself
 
     Returns
@@ -68,10 +68,12 @@ def decode(
     Raises
     ------
     BitstreamError
-        The file is damaged in what is decoded, or needs another model, or a tile of the region lacks layers without
-        which it shows no picture; the message says which.
+        The file is damaged in these layers, or needs another model, or a tile of the region lacks layers without which
+        it shows no picture; the message says which.
     ValueError
         ``layers`` or ``roi`` do not fit the file.
+    TypeError
+        An argument is of another type than above.
     """
     return decode_all(blob, layers=layers, roi=roi, strict=strict, model=model).picture.samples
 
@@ -92,8 +94,8 @@ def decode_all(
     region = (0, 0, header.width, header.height) if roi is None else checked_region(roi, header)
     tiles = TileDecoder(container, model, number, strict)
     if not tiles.model.shows(number):
-        hint = ": they are for a network, see features()" if isinstance(tiles.model, ScalableModel) else ""
-        raise ValueError(f"the first {number} of the {tiles.model.num_layers} layers show no picture{hint}")
+        count = tiles.model.num_layers
+        raise ValueError(f"the first {number} of the {count} layers show no picture, but are for a network: features()")
     planes = 3 if header.channels > 2 else 1
     samples = synthesise(
         tiles.model, tiles.latent, tiles.grid, region, planes, header.bit_depth, tiles.spoilt, tiles.show
@@ -117,7 +119,8 @@ def features(
 
     Returns
     -------
-    float32 tensor [1, C, ceil(H / stride), ceil(W / stride)], C and the stride being the model's for that task
+    float32 tensor [1, C, ceil(H / stride), ceil(W / stride)], C and the stride being the model's for that task; a
+    network without padding has one or two rows and columns less, at the end
 
     Raises
     ------
@@ -126,14 +129,13 @@ def features(
         pixels, which are decoded at once.
     ValueError
         The model has no such task, or the file not its layers.
+    TypeError
+        ``task`` is no integer.
     """
     number = as_index(task, "task") + 1
-    try:
-        container = unpack(blob, layers=number, strict=strict, limits=limits or Limits())
-    except BitstreamError:
-        raise
-    except ValueError as error:
-        raise ValueError(f"task {task} takes the first {number} layers: {error}") from None
+    if number < 1:
+        raise ValueError(f"tasks are numbered from 0, got {task}")
+    container = unpack(blob, layers=number, strict=strict, limits=limits or Limits())
     header = container.header
     if header.width * header.height > _MAX_FEATURE_PIXELS:
         raise BitstreamError(f"features of more than {_MAX_FEATURE_PIXELS} pixels would take too much memory")

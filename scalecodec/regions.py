@@ -55,7 +55,7 @@ def tiles_of(region: Region, header: Header) -> set[int]:
 
 
 def checked_region(roi: Region, header: Header) -> tuple[int, int, int, int]:
-    """The rectangle, if it lies in the picture; else ValueError."""
+    """The rectangle, if it lies in the picture; else ValueError, or TypeError where it is of no integers."""
     try:
         region = tuple(operator.index(number) for number in roi)
     except TypeError:
@@ -84,14 +84,16 @@ def keep(blob: Any, layers: str | int = "all", roi: Region | None = None) -> byt
     bytes
         A .scl file. Inside the region it decodes as the whole one does, but for up to 32 pixels along the borders of
         tiles, where the synthesis sees neighbours that are no longer enhanced. Where the base shows no picture,
-        nothing outside the region does.
+        nothing outside the region does: decode it with ``roi``, or not ``strict``.
 
     Raises
     ------
     BitstreamError
-        The file is damaged in what is to be kept, or in its header.
+        The file is damaged in its header or in these layers, in whatever tile.
     ValueError
         ``layers`` or ``roi`` do not fit the file.
+    TypeError
+        ``roi`` is neither integers nor a mask.
     """
     container = unpack(blob, layers=layers)
     header = container.header

@@ -93,11 +93,15 @@ class TileDecoder:
         """Pixels of a tile whose latent, and its neighbours', these are: grey, where it lacks layers to show any."""
         count = self._there[row, column]
         if not self.model.shows(count):
-            if count:  # else the base is lost, which has been said
-                self.spoilt(row, column, "not there, and those before it show no picture", count)
+            if self._left_out(row, column, count):  # what is lost has been reported
+                self.spoilt(row, column, "left out, and those before it show no picture", count)
             stride = self.model.latent_stride
             return torch.full((1, 3, latents.shape[2] * stride, latents.shape[3] * stride), 0.5)
         return self.model.reconstruct(latents, count)
+
+    def _left_out(self, row: int, column: int, layer: int) -> bool:
+        """Whether a tile's chunk is empty, as :func:`keep` leaves it."""
+        return layer > 0 and self._container.layers[layer][row * self._container.header.tiles_x + column] == b""
 
     def spoilt(self, row: int, column: int, fault: str, layer: int = 0) -> None:
         """Report what is wrong with a tile."""

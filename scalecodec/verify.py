@@ -24,6 +24,7 @@ from .coders import ModelLike, coder_for
 from .container import unpack
 from .errors import ScalecodecError
 from .models import CompressionModel
+from .regions import chunks_of
 from .tile_decoder import TileDecoder
 from .transform import join
 
@@ -143,11 +144,12 @@ def _decoded(blob: Any, model: CompressionModel) -> tuple[list[Tensor], NDArray[
 
     model.decode_layers = recorded  # type: ignore[assignment, method-assign]
     container = unpack(blob)
-    if model.shows(container.header.num_layers):
+    count = container.header.num_layers
+    if all(model.shows(len(chunks_of(container, tile, count))) for tile in range(container.header.num_tiles)):
         return latents, decode_all(blob, model=model).picture.samples
-    tiles = TileDecoder(container, model, container.header.num_layers, strict=True)
+    tiles = TileDecoder(container, model, count, strict=True)
     join(model, tiles.latent, tiles.grid)
-    return latents, np.zeros(1, np.uint8)  # layers for machines show no samples that could differ
+    return latents, np.zeros(1, np.uint8)  # what is for machines shows no samples that could differ
 
 
 def _compared(

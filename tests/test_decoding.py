@@ -19,9 +19,10 @@ from .codec_kit import picture, small_model
 WIDTH, HEIGHT = 300, 200
 
 
-def test_files_for_machines_are_verified():
+@pytest.mark.parametrize("part", [{"layers": 1}, {"roi": (0, 0, 9, 9)}], ids=str)
+def test_files_for_machines_are_verified(part):
     model = awake("scalable")
-    blob = codec.keep(codec.encode(picture(80, 90), model, gain=1.0), 1)
+    blob = codec.keep(codec.encode(picture(80, 90), model, gain=1.0, tile=64), **part)
     verdicts = verify(blob, model)
     assert len(verdicts) >= 8
     assert all(one.same and one.largest == 0 for one in verdicts)
@@ -65,7 +66,7 @@ def test_layers_for_machines_show_no_picture(coded):
     count = unpack(blob).header.num_layers
     assert codec.decode(blob, model=model).shape == (HEIGHT, WIDTH, 3)
     for layers in range(1, count):
-        with pytest.raises(ValueError, match=f"the first {layers} of the {count} layers show no .* see features"):
+        with pytest.raises(ValueError, match=f"the first {layers} of the {count} layers show no .* features\\(\\)"):
             codec.decode(blob, layers=layers, model=model)
     with pytest.raises(ValueError, match=f"the first 1 of the {count} layers show no picture"):
         codec.decode(codec.keep(blob, "base"), model=model)
@@ -87,9 +88,13 @@ def test_what_has_no_features(coded):
     tasks = len(model.sizes)
     with pytest.raises(ValueError, match=f"has no task {tasks}"):
         codec.features(blob, tasks, model=model)
-    for task in (-1, unpack(blob).header.num_layers):
-        with pytest.raises(ValueError, match=f"task {task} takes the first {task + 1} layers: "):
-            codec.features(blob, task, model=model)
+    with pytest.raises(ValueError, match="tasks are numbered from 0, got -1"):
+        codec.features(blob, -1, model=model)
+    count = unpack(blob).header.num_layers
+    with pytest.raises(ValueError, match=f"from 1 to {count}, got {count + 1}"):
+        codec.features(blob, count, model=model)
+    with pytest.raises(TypeError, match="task must be an integer, got '0'"):
+        codec.features(blob, "0", model=model)
     large = codec.encode(np.zeros((64, 64, 3), np.uint8), model)
     container = unpack(large)
     tiles = [[b""] * 64] * container.header.num_layers

@@ -17,6 +17,7 @@ from tests.golden.make_files import FOLDERS, GOLDEN, blobs
 MANIFEST_SHA256 = {
     "files_v1": "fdce4231b9a9a7174d45cb850f894b101a565e375841bede5e1e8ef1a74663a5",
     "files_v2": "2525e3181cd5d58ff89493c31c96fd572fe8078086a6b8868d2ead9b44040f13",
+    "files_v3": "2cd061f906e9f0d68adfc9f31390b62a5a8bb2b3783a5069f49e27e0efc7be1c",
 }
 FILES = {folder: json.loads((GOLDEN / folder / "manifest.json").read_text()) for folder in FOLDERS}
 BLOBS = [(folder, name.removesuffix(".scl")) for folder in FOLDERS for name in FILES[folder] if name.endswith(".scl")]
@@ -45,7 +46,7 @@ def test_the_folder_is_what_the_manifest_lists(folder):
 
 
 def test_there_is_a_file_of_each_kind():
-    assert [sum(folder == one for one, _ in BLOBS) for folder in FOLDERS] == [15, 8]
+    assert [sum(folder == one for one, _ in BLOBS) for folder in FOLDERS] == [15, 8, 8]
 
 
 @pytest.mark.parametrize("backend", backends.available())

@@ -296,6 +296,13 @@ def test_only_the_named_weights_are_trained(folder, tmp_path, only):
     }
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert first.compress(x, 0.5) == second.compress(x, 0.5)
+    assert (first.model_id() == second.model_id()) is (only == "tasks.")
+    assert first.table_id() == second.table_id()
+    again = train(config(folder, tmp_path / "second", steps=10, **options), fronts=[named(task)])
+    assert again.compress(x, 0.5)["gain_index"] == first.compress(x, 0.5)["gain_index"]
+    other = options | {"hyper_step": not options.get("hyper_step", config(folder, tmp_path).hyper_step)}
+    with pytest.raises(ValueError, match="what is not trained must be as it is there, missing or unknown coders"):
+        train(config(folder, tmp_path / "fourth", **other), fronts=[named(task)])
     with pytest.raises(ValueError, match=r"only must begin names of scalable's weights, got 'task\.'"):
         train(config(folder, tmp_path / "third", **(options | {"only": "task."})), fronts=[named(task)])
 
@@ -304,10 +311,13 @@ def test_only_the_named_weights_are_trained(folder, tmp_path, only):
     ("changes", "words"),
     [
         ({"model": "frequency", "layers": "4,2", "tasks": "squeezenet:x"}, "want as many front halves, got 0"),
-        ({"model": "frequency"}, "wants layers of 2 numbers, as in 96,32, got ''"),
-        ({"model": "frequency", "layers": "4"}, "wants layers of 2 numbers"),
-        ({"model": "scalable", "layers": "4,3,2,1"}, "wants layers of 2 or 3 numbers"),
-        ({"model": "denoise-fine", "layers": "4,2"}, "wants layers of 1 numbers"),
+        ({"model": "frequency"}, "wants layers as in 96,32, got ''"),
+        ({"model": "frequency", "layers": "4"}, "wants layers as in 96,32, got '4'"),
+        ({"model": "scalable", "layers": "4,3,2,1"}, "wants layers as in 96,32 or 64,32,32"),
+        ({"model": "denoise-fine", "layers": "4,2"}, "wants layers as in 128, got '4,2'"),
+        ({"shared": True}, "shared is for a model of several layers"),
+        ({"channels": 10**9}, "no model has sizes"),
+        ({"only": "g_s."}, "want a start to come from"),
         ({"layers": "4,2"}, "vbr-mean has one layer"),
         ({"model": "scalable", "layers": "4,2"}, "is for 1 tasks, got ''"),
         ({"model": "frequency", "layers": "4,2", "blind": True}, "blind is for a disentangled model, got frequency"),
@@ -362,6 +372,18 @@ def test_a_run_is_not_resumed_as_another(folder, tmp_path, change):
     train(config(folder, tmp_path, steps=4))
     with pytest.raises(ValueError, match=next(iter(change))):
         train(config(folder, tmp_path, steps=8, **change))
+
+
+def test_a_run_of_an_older_version_goes_on(folder, tmp_path):
+    """What it did not know yet is as it was then; a weight of no task is none."""
+    train(config(folder, tmp_path, steps=4))
+    tensors = load_file(tmp_path / CHECKPOINT)
+    with safe_open(tmp_path / CHECKPOINT, "pt") as file:
+        scalars = json.loads(file.metadata()["scalars"])
+    for name in ("task_weight", "blind", "only", "tilt"):
+        del scalars["config"][name]
+    save_file(tensors, tmp_path / CHECKPOINT, {"scalars": json.dumps(scalars)})
+    assert train(config(folder, tmp_path, steps=8)) is not None
 
 
 def test_workers_draw_what_the_process_itself_would(folder, whole_run, tmp_path):

@@ -31,14 +31,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("decode", help="decode a .scl file into a picture, or for a network")
     parser.add_argument("file", help=".scl file")
     parser.add_argument(
-        "-o", "--output", help="the suffix names the format; default: the file's name with .png, if that is free"
+        "-o",
+        "--output",
+        help="the suffix names the format; default: the file's name with .png or .npy, if that is free",
     )
     add_parts(parser, "decode this rectangle only, in pixels")
     parser.add_argument(
         "--features",
         type=int,
         metavar="N",
-        help="not the picture, but what goes into the back half of task N's network, from 0: a .npy file [1, C, h, w]",
+        help="not the picture, but what goes into the back half of task N's network, from 0: a .npy file [1, C, h, w], "
+        "h being ceil(H / stride), of which a network without padding has one or two less",
     )
     parser.add_argument("--lenient", action="store_true", help="decode what is left of a damaged file")
     parser.add_argument("-m", "--model", help="name or weight file, where the zoo does not have the file's model")
@@ -82,10 +85,14 @@ def _features(options: argparse.Namespace, blob: bytes, output: Path) -> None:
 
     from scalecodec import codec, container
 
-    if options.layers != "all" or options.roi:
-        raise ValueError("--features are those of the whole picture, from the layers that they take")
+    if options.layers != "all" or options.roi or options.lenient:
+        raise ValueError(
+            "--features are of the whole picture and of layers that are whole: no --layers, --roi, --lenient"
+        )
+    if output.suffix != ".npy":
+        raise ValueError(f"features go into a .npy file, got {output}")
     with blaming(options.file):
-        found = codec.features(blob, options.features, strict=not options.lenient, model=options.model)
+        found = codec.features(blob, options.features, model=options.model)
     file = io.BytesIO()
     np.save(file, found.numpy(), allow_pickle=False)
     container.write_atomic(output, file.getvalue())

@@ -61,14 +61,15 @@ def run(options: argparse.Namespace) -> None:
 
 def _model(options: argparse.Namespace) -> Any:
     from scalecodec import codec, models
-    from scalecodec.eval.task_networks import named
 
     name = options.model or codec.DEFAULT_MODEL
     model = models.load(name)
-    if options.task:
-        if not isinstance(model, models.ScalableModel):
-            raise ValueError(f"{name} is for no task, got --task {options.task[0]}")
+    if isinstance(model, models.DisentangledModel) and not model.blind:
+        if not options.task:
+            raise ValueError(f"the encoder of {name} sees a network's features: name the network with --task")
+        from scalecodec.eval.task_networks import named
+
         model.attach([named(text) for text in options.task])
-    elif isinstance(model, models.DisentangledModel) and not model.blind:
-        raise ValueError(f"the encoder of {name} sees a network's features: name the network with --task")
+    elif options.task:
+        raise ValueError(f"the encoder of {name} sees no network's features, got --task {options.task[0]}")
     return model

@@ -17,9 +17,15 @@ _ANCHORS = ("jpeg", "webp", "jpeg2000", "avif")
 
 def _gains(text: str) -> tuple[float, ...]:
     try:
-        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
+        gains = tuple(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
         raise argparse.ArgumentTypeError(f"wanted numbers with commas between them, got {text!r}") from None
+    try:
+        for gain in gains:
+            nearest_gain_index(gain)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return gains
 
 
 def _single(text: str) -> tuple[str, float]:
@@ -139,7 +145,8 @@ def _refuse_others(options: argparse.Namespace, kind: list[str]) -> None:
         value = getattr(options, name)
         given = value is not None and value is not False and value != []
         if given and not set(kind or [""]) & set(kinds):
-            raise ValueError(f"--{name.replace('_', '-')} is for eval {' or '.join(kinds)}".rstrip())
+            wanted = " or ".join(f"eval {kind}".rstrip() for kind in kinds)
+            raise ValueError(f"--{name.replace('_', '-')} is for {wanted}")
 
 
 def _codec_rungs(options: argparse.Namespace) -> list[Any]:

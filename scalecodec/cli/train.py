@@ -28,7 +28,7 @@ _HELP = {
     "squeezenet, fastestdet",
     "task_weight": "of a task's relative error, beside the picture's",
     "blind": "of a disentangled model: zeros for features in its encoder, to see what they are worth",
-    "only": "train only weights whose names begin so, as in tasks.: the files stay as they are",
+    "only": "train only weights whose names begin so; with tasks. a codec's files stay good",
     "steps": "updates in all",
     "minutes": "end by the clock where that comes first (0: do not)",
     "batch": "crops a process and step",

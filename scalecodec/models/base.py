@@ -100,10 +100,10 @@ class CompressionModel(nn.Module):
         """8 bytes: SHA-256 prefix over the names and float32 bits of all that decides pixels; O(size). Tables and the
         integer form are :meth:`table_id`'s.
         """
-        return digest_of({name: tensor for name, tensor in self.state_dict().items() if self.decides_pixels(name)})
+        return digest_of({name: tensor for name, tensor in self.state_dict().items() if self.is_identified(name)})
 
-    def decides_pixels(self, name: str) -> bool:
-        """Whether a weight's value does."""
+    def is_identified(self, name: str) -> bool:
+        """Whether :meth:`model_id` covers a weight of this name."""
         return not name.endswith(TABLE_BUFFERS) and "integers" not in name.split(".")
 
     def ids(self) -> dict[str, bytes]:

@@ -81,9 +81,9 @@ class ScalableModel(LayeredModel):
             raise ValueError(f"wanted {len(self.sizes)} front halves, got {len(fronts)}")
         self._fronts = tuple(fronts)
 
-    def decides_pixels(self, name: str) -> bool:
+    def is_identified(self, name: str) -> bool:
         transforms = self.unpacked and name.startswith("tasks.")  # files of old are of their transforms, too
-        return super().decides_pixels(name) and not transforms
+        return super().is_identified(name) and not transforms
 
     def ids(self) -> dict[str, bytes]:
         tasks = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("tasks.")}

@@ -126,7 +126,9 @@ def load_weights(path: str | os.PathLike[str]) -> CompressionModel:
         ids = {name: value.hex() for name, value in model.ids().items()}
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BitstreamError(f"{os.fspath(path)}: damaged weight file: {error}") from error
-    if ids != {name: metadata.get(name) for name in ids}:
+    if missing := ids.keys() - metadata.keys():
+        raise BitstreamError(f"{os.fspath(path)}: of another version: it has no {', '.join(sorted(missing))}")
+    if ids != {name: metadata[name] for name in ids}:
         raise BitstreamError(f"{os.fspath(path)}: damaged weight file: its ids are {ids}, not what it says")
     return model.eval()
 
@@ -190,8 +192,11 @@ def _checked_config(config: Any) -> dict[str, int]:
 
 def check_sizes(name: str, config: dict[str, int]) -> None:
     """ValueError where no file would hold a model of these sizes; nothing of its size is allocated."""
-    with torch.device("meta"):
-        model = create(name, **config)
+    try:
+        with torch.device("meta"):
+            model = create(name, **config)
+    except RuntimeError as error:  # a tensor of more elements than can be counted
+        raise ValueError(f"no model has sizes {config}: {error}") from error
     _checked_config(model.config())
     count = sum(parameter.numel() for parameter in model.parameters())
     if count > _MAX_PARAMETERS:

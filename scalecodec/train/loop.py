@@ -63,6 +63,8 @@ _BEFORE = {
 def _check_resumable(config: TrainConfig, saved: dict[str, Any]) -> None:
     """A run may be made longer or logged otherwise; what it learns may not change half-way."""
     for name in _SETTLED:
+        if name == "task_weight" and not config.tasks:  # it weighs nothing
+            continue
         then = saved.get(name, _BEFORE.get(name))
         if then != getattr(config, name):
             raise ValueError(f"{config.out} holds a run with {name} {then!r}, got {getattr(config, name)!r}")

@@ -33,10 +33,7 @@ def model_sizes(config: TrainConfig, fronts: Sequence[Front]) -> dict[str, int]:
     for number, front in enumerate(fronts):
         sizes |= _task_sizes(config, number, front)
     sizes |= {"blind": 1} if config.blind else {}
-    try:
-        check_sizes(config.model, sizes)
-    except TypeError as error:
-        raise ValueError(f"{config.model} is built of other sizes: {error}") from error
+    check_sizes(config.model, sizes)
     return sizes
 
 
@@ -44,12 +41,14 @@ def _check_layers(config: TrainConfig, kind: type[CompressionModel], count: int)
     if not issubclass(kind, LayeredModel):
         if count:
             raise ValueError(f"{config.model} has one layer, of latent_channels, got layers {config.layers!r}")
+        if config.shared:
+            raise ValueError(f"shared is for a model of several layers, got {config.model}")
         return
     # Of a fine denoising model the other layer's channels follow from its grid.
     wanted = (1,) if issubclass(kind, FineDenoisingModel) else kind.counts
     if count not in wanted:
-        numbers = " or ".join(map(str, wanted))
-        raise ValueError(f"{config.model} wants layers of {numbers} numbers, as in 96,32, got {config.layers!r}")
+        examples = " or ".join(("128", "96,32", "64,32,32")[number - 1] for number in wanted)
+        raise ValueError(f"{config.model} wants layers as in {examples}, got {config.layers!r}")
 
 
 def _check_tasks(config: TrainConfig, kind: type[CompressionModel], layers: int, count: int) -> None:

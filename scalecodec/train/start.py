@@ -35,7 +35,9 @@ def new_model(config: TrainConfig, fronts: Sequence[Front] = ()) -> CompressionM
         model.attach(fronts)
         model.weigh(_some(config), [config.task_weight] * len(fronts))
     if config.start:
-        begin_from(model, config.start, lambda: _some(config))
+        begin_from(model, config.start, lambda: _some(config), config.only)
+    elif config.only:
+        raise ValueError(f"only {config.only!r} is trained, so the other weights want a start to come from")
     return model
 
 
@@ -45,13 +47,14 @@ def _some(config: TrainConfig) -> Tensor:
     return torch.stack([crops[number] for number in range(_WEIGHED)])
 
 
-def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[], Tensor]) -> None:
+def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[], Tensor], only: str = "") -> None:
     """Copy weights into a new model: a name in the zoo, a weight file, or a safetensors file of a state dict.
 
     What follows the rate (offsets, step of the hyper-latent) may be missing there, and begins without effect: a model
     of one rate becomes one of all. A mean-scale model's file begins a layered model of its sizes
     (:func:`layered_weights`, which may ask for ``pictures``). A weight file of another kind of model gives its analysis
-    and synthesis only, as a state dict of nothing else does.
+    and synthesis only, as a state dict of nothing else does. ``only``: how the names of the weights begin that will be
+    trained; where it is not empty, all others must be there.
 
     Raises
     ------
@@ -74,14 +77,18 @@ def begin_from(model: CompressionModel, name_or_path: str, pictures: Callable[[]
     else:
         states = source.state_dict().items()
         weights, partial = {name: tensor for name, tensor in states if name.startswith(TRANSFORMS)}, True
-    _copy(weights, model, name_or_path, partial)
+    _copy(weights, model, name_or_path, partial, only)
 
 
-def _copy(theirs: dict[str, Tensor], model: CompressionModel, origin: str, partial: bool) -> None:
+def _copy(theirs: dict[str, Tensor], model: CompressionModel, origin: str, partial: bool, only: str) -> None:
     """``partial``: the model may have more weights than there are."""
     ours = model.state_dict()
     wanted = {name for name in ours if is_learned(name)}
     given = {name for name in theirs if is_learned(name) and not name.endswith(NOT_OURS)}
+    untrained = {name for name in wanted if not name.startswith(only)}
+    if only and (unlike := sorted(untrained - given | _parts(given) - wanted)):
+        names = ", ".join(unlike[:5])
+        raise ValueError(f"{origin}: what is not trained must be as it is there, missing or unknown {names}")
     optional = _parts(wanted) | {name for name in wanted if name.startswith("tasks.") or partial}
     if partial:
         given -= _parts(given) - wanted

@@ -37,6 +37,10 @@ FOLDERS = {
         "finer": lambda: awake("denoise-fine", channels=4, layer0=4),
         "stages": lambda: awake("frequency", channels=4, layer0=4, layer1=4),
     },
+    "files_v3": {
+        "unpacked": lambda: awake("scalable", channels=4, layer0=4, layer1=2, layer2=2, features0=3, features1=2),
+        "blind": lambda: awake("disentangled", channels=4, layer0=4, layer1=4, features0=3, blind=1),
+    },
 }
 GAINS = (0.1, 1.0)
 

@@ -223,6 +223,7 @@ FAILURES = {
         "a .npy file, got o.png",
     ),
     "features of a ruin": (["decode", "coded.scl", "--features", "0", "--lenient"], "no --layers, --roi, --lenient"),
+    "codecs beside parts": (["eval", "vbr", ".", "--anchors", "jpeg"], "--anchors is for eval scalable or eval\n"),
     "a gain of 2": (["eval", ".", "--gains", "0.5,2"], "2.0"),
     "features of a region": (["decode", "coded.scl", "--features", "0", "--roi", "0,0,1,1"], "of the whole picture"),
     "a task for a picture": (

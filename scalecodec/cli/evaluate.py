@@ -81,7 +81,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("-m", "--model", default="vbr-mean", help="name in the zoo or weight file")
     parser.add_argument("--gains", type=_gains, help="comma-separated gains (default: nine from 0.064 to 1)")
-    parser.add_argument("--anchors", default=",".join(_ANCHORS), help="comma-separated, or empty for none")
+    parser.add_argument("--anchors", help=f"comma-separated, or empty for none (default: {','.join(_ANCHORS)})")
     parser.add_argument("--no-ms-ssim", action="store_true", help="PSNR only")
     parser.add_argument("-o", "--output", help="folder for tables and plots")
     add_json(parser)
@@ -96,6 +96,7 @@ def run(options: argparse.Namespace) -> None:
     if not kind and pictures in ("vbr", "scalable") and not Path(pictures).is_dir():
         raise ValueError(f"eval {pictures} wants a FOLDER behind it")
     _refuse_others(options, kind)
+    options.anchors = ",".join(_ANCHORS) if options.anchors is None else options.anchors
     if kind == ["scalable"]:
         return evaluate_scalable.run(options, pictures)
     if kind not in ([], ["vbr"]):
@@ -141,6 +142,7 @@ def _refuse_others(options: argparse.Namespace, kind: list[str]) -> None:
         *((name, ["vbr"]) for name in ("single", "published")),
         ("beside", ["vbr", "scalable"]),
         ("no_ms_ssim", ["vbr", ""]),
+        ("anchors", ["scalable", ""]),
     ):
         value = getattr(options, name)
         given = value is not None and value is not False and value != []

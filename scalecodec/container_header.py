@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -102,13 +104,15 @@ class Header:
         return self.tiles_x * self.tiles_y
 
     def count(self, layers: str | int) -> int:
-        """How many layers are meant by "all", "base" or a number; ValueError where the file has not so many, TypeError
-        where it is neither.
+        """How many layers are meant by "all", "base" or a number; ValueError where it is none of these, or the file has
+        not so many.
         """
+        number = 0
         if isinstance(layers, str):
             number = {"all": self.num_layers, "base": 1}.get(layers, 0)
-        else:
-            number = 0 if isinstance(layers, bool) else as_index(layers, "layers")
+        elif not isinstance(layers, bool):
+            with contextlib.suppress(TypeError):  # told below, with what was wanted
+                number = operator.index(layers)
         if not 1 <= number <= self.num_layers:
             raise ValueError(f'layers must be "all", "base" or a number from 1 to {self.num_layers}, got {layers!r}')
         return number

@@ -73,7 +73,7 @@ def test_what_is_no_picture_is_refused(model, bad, error):
     assert isinstance(caught.value, BitstreamError) == (error is BitstreamError)
 
 
-@pytest.mark.parametrize("layers", [0, 2, -1, 1.0, True, None, "first", "1", b"all"])
+@pytest.mark.parametrize("layers", [0, 2, -1, 1.0, True, None, "first", "1", b"all", np.array([1, 2])], ids=str)
 def test_layers_that_the_file_does_not_have_are_refused(model, layers):
     blob = codec.encode(picture(8, 8), model)
     with pytest.raises(ValueError, match="layers must be"):

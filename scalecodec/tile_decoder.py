@@ -59,7 +59,7 @@ class TileDecoder:
 
     def latent(self, row: int, column: int) -> Tensor | None:
         """Of one tile [1, M, h, w], from as many layers as are whole; None where these are not enough."""
-        chunks = chunks_of(self._container, row * self._container.header.tiles_x + column, self._num_layers)
+        chunks = chunks_of(self._container, self._number(row, column), self._num_layers)
         latent, count = self._longest(chunks, row, column)
         self._there[row, column] = count
         if latent is not None and count < self._least:
@@ -99,13 +99,16 @@ class TileDecoder:
             return torch.full((1, 3, latents.shape[2] * stride, latents.shape[3] * stride), 0.5)
         return self.model.reconstruct(latents, count)
 
+    def _number(self, row: int, column: int) -> int:
+        return row * self._container.header.tiles_x + column
+
     def _left_out(self, row: int, column: int, layer: int) -> bool:
         """Whether a tile's chunk is empty, as :func:`keep` leaves it."""
-        return layer > 0 and self._container.layers[layer][row * self._container.header.tiles_x + column] == b""
+        return layer > 0 and self._container.layers[layer][self._number(row, column)] == b""
 
     def spoilt(self, row: int, column: int, fault: str, layer: int = 0) -> None:
         """Report what is wrong with a tile."""
-        text = f"layer {layer} tile {row * self._container.header.tiles_x + column}: {fault}"
+        text = f"layer {layer} tile {self._number(row, column)}: {fault}"
         if self._strict:
             raise BitstreamError(text)
         self.lost.append(text)

@@ -147,7 +147,7 @@ def _refuse_others(options: argparse.Namespace, kind: list[str]) -> None:
         value = getattr(options, name)
         given = value is not None and value is not False and value != []
         if given and not set(kind or [""]) & set(kinds):
-            wanted = " or ".join(f"eval {kind}".rstrip() for kind in kinds)
+            wanted = " or ".join(f"eval {one}".rstrip() for one in kinds)
             raise ValueError(f"--{name.replace('_', '-')} is for {wanted}")
 
 

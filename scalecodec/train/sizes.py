@@ -26,12 +26,12 @@ def model_sizes(config: TrainConfig, fronts: Sequence[Front]) -> dict[str, int]:
     _check_layers(config, kind, len(layers))
     _check_tasks(config, kind, len(layers), len(fronts))
     sizes = {"channels": config.channels, "offsets": int(config.offsets), "hyper_step": int(config.hyper_step)}
-    sizes |= {f"layer{number}": size for number, size in enumerate(layers)} or {
-        "latent_channels": config.latent_channels
-    }
-    sizes |= {"shared": int(config.shared)} if layers else {}
+    if layers:
+        sizes |= {f"layer{number}": size for number, size in enumerate(layers)} | {"shared": int(config.shared)}
+    else:
+        sizes["latent_channels"] = config.latent_channels
     for number, front in enumerate(fronts):
-        sizes |= _task_sizes(config, number, front)
+        sizes |= _task_sizes(kind, number, front)
     sizes |= {"blind": 1} if config.blind else {}
     check_sizes(config.model, sizes)
     return sizes
@@ -62,7 +62,7 @@ def _check_tasks(config: TrainConfig, kind: type[CompressionModel], layers: int,
         raise ValueError(f"blind is for a disentangled model, got {config.model}")
 
 
-def _task_sizes(config: TrainConfig, number: int, front: Front) -> dict[str, int]:
+def _task_sizes(kind: type[CompressionModel], number: int, front: Front) -> dict[str, int]:
     """Channels and stride of a task's tensor."""
     with torch.no_grad():
         found = front(torch.zeros(1, 3, _TRIED, _TRIED))
@@ -71,7 +71,9 @@ def _task_sizes(config: TrainConfig, number: int, front: Front) -> dict[str, int
     strides = [stride for stride in (4, 8, 16) if abs(_TRIED // stride - found.shape[-1]) <= 2]
     if not strides:
         raise ValueError(f"of {_TRIED} pixels a task makes {found.shape[-1]}: strides are 4, 8 or 16")
-    if config.model == "disentangled" and strides != [8]:
+    sizes = {f"features{number}": found.shape[1]}
+    if not issubclass(kind, DisentangledModel):
+        return sizes | {f"stride{number}": strides[0]}
+    if strides != [8]:
         raise ValueError(f"a disentangled model's task is of stride 8, got {strides[0]}")
-    stride = {} if config.model == "disentangled" else {f"stride{number}": strides[0]}
-    return {f"features{number}": found.shape[1], **stride}
+    return sizes

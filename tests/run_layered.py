@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     elif options.what == "denoise":
         denoise(pictures, model, models.load(options.plain), options.real)
     else:
-        tasks(pictures, model, [named(text) for text in options.task])
+        tasks(pictures, model, models.load(options.plain), [named(text) for text in options.task])
     return 0
 
 

@@ -12,7 +12,7 @@ from scalecodec import codec, metrics
 from scalecodec.container import unpack
 from scalecodec.layers import Wavelet
 
-from .measuring import GAINS, Samples, estimates, mean, measured, say
+from .measuring import GAINS, Samples, compare, estimates, mean, measured, say
 
 
 def high_share(error: NDArray[np.float64]) -> float:
@@ -38,8 +38,7 @@ def frequency(pictures: list[Samples], model: Any, plain: Any) -> None:
     for gain, one, alone, other in zip(GAINS, full, base, anchor, strict=True):
         say(gain=gain, full_bpp=one[0], full_db=one[1], base_bpp=alone[0], base_db=alone[1], plain=other)
     for name, points in (("full", full), ("base", base)):
-        delta = metrics.bd_rate(*metrics.improving(anchor), *metrics.improving(points))
-        say(what=f"BD-rate of {name} against one layer", percent=delta.value, db=(delta.low, delta.high))
+        compare(name, anchor, points)
     for gain in GAINS:
         shares, gaps = [], []
         for samples in pictures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,17 @@ def measured(pictures: list[Samples], model: Any, gain: float, layers: tuple[str
             list(zip(rates, [metrics.psnr(samples, codec.decode(one, model=model)) for one in kept], strict=True))
         )
     return [(float(rate), float(quality)) for rate, quality in np.mean(rows, 0)]
+
+
+def compare(what: str, anchor: Sequence[tuple[float, float]], points: Sequence[tuple[float, float]]) -> None:
+    """Rate against one layer's, in percent; the points are pairs of rate and quality in dB."""
+    what = f"BD-rate against one layer: {what}"
+    try:
+        delta = metrics.bd_rate(*metrics.improving(anchor), *metrics.improving(points))
+    except ValueError as error:  # curves that share no quality
+        say(what=what, none=str(error))
+    else:
+        say(what=what, percent=delta.value, db=(delta.low, delta.high))
 
 
 def estimates(pictures: list[Samples], model: Any) -> None:

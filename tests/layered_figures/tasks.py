@@ -44,13 +44,13 @@ def tasks(pictures: list[Samples], model: ScalableModel, plain: Any, networks: S
 def _row(samples: Samples, model: ScalableModel, task: int, gain: float) -> tuple[float, float, float]:
     x = _pixels(samples)
     coded = model.compress(x, gain)
-    own = coded["strings"][: task + 1]
-    y_hat = model.decompress(own, coded["shape"], coded["gain_index"])["y_hat"]
+    y_hat = model.decompress(coded["strings"][: task + 1], coded["shape"], coded["gain_index"])["y_hat"]
     before = sum(model.layer_channels[:task])
     lower = torch.cat((y_hat[:, :before], torch.zeros_like(y_hat[:, before:])), 1)
     wanted = model.wanted(x, task)
     found = (_relative(model.features(latents, task), wanted) for latents in (y_hat, lower))
-    return (8 * sum(len(layer[0]) for layer in own) / samples[..., 0].size, *found)
+    kept = codec.keep(codec.encode(samples, model, gain=gain), task + 1)
+    return (8 * len(kept) / samples[..., 0].size, *found)
 
 
 def _plain(samples: Samples, plain: Any, model: ScalableModel, task: int, gain: float) -> tuple[float, float]:
